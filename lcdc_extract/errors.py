@@ -1,0 +1,32 @@
+"""Errors a user can act on. Each message says what was found, what was expected and what to do.
+
+The command lines turn any of these into text and exit code 2; anything else is a bug and keeps its traceback.
+"""
+
+
+class LcdcError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(LcdcError):
+    """A setting is out of range, or two settings exclude each other."""
+
+
+class VideoError(LcdcError):
+    """No videos were found, or one video cannot be decoded."""
+
+
+class WeightsError(LcdcError):
+    """A weights name is unknown, or a weights file is damaged or belongs to another network."""
+
+
+class DeviceError(LcdcError):
+    """The device asked for is not there."""
+
+
+class OperatorError(LcdcError):
+    """The deformable operator was given tensors that do not fit, or its compiled library cannot run."""
+
+
+class OutputError(LcdcError):
+    """The output file cannot be written, is not ours, or was made with other settings."""

@@ -1,0 +1,5 @@
+"""The deformable operators of equations 11 to 16."""
+
+from lcdc_extract.ops.reference import deform_conv2d, locally_consistent_conv2d, receptive_field_motion, warp
+
+__all__ = ["deform_conv2d", "locally_consistent_conv2d", "receptive_field_motion", "warp"]
