@@ -35,6 +35,15 @@ Decoder = Literal["decord", "av"]
 Config = TypeVar("Config")
 
 
+def _check(name: str, value: object, fits: bool, expected: str) -> None:
+    if not fits:
+        raise ConfigError(f"{name} is {value}; expected {expected}")
+
+
+def _check_choice(name: str, value: object, kind: Any) -> None:
+    _check(name, repr(value), value in get_args(kind), f"one of {', '.join(get_args(kind))}")
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """What distinguishes one LCDC network from another; layer sizes are those of Table 4 and never change."""
@@ -214,12 +223,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _check(name: str, value: object, fits: bool, expected: str) -> None:
-    if not fits:
-        raise ConfigError(f"{name} is {value}; expected {expected}")
-
-
-def _check_choice(name: str, value: object, kind: Any) -> None:
-    _check(name, repr(value), value in get_args(kind), f"one of {', '.join(get_args(kind))}")
