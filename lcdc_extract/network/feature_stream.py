@@ -1,0 +1,111 @@
+"""Encoded frames of one video in, rows of features out: the row plan joined with the streaming head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lcdc_extract.config import CENTRE, FEATURE_SIZE, SNIPPET_LENGTH, Sampling
+from lcdc_extract.errors import VideoError
+from lcdc_extract.network.encoder import EncodedFrames
+from lcdc_extract.network.rows import Row, RowPlan, released_copies
+from lcdc_extract.network.streaming import HeadStream, StreamingHead
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """Consecutive rows of the output."""
+
+    features: Tensor
+    """(R, 1024), on the network's device, in its dtype."""
+    frames: list[int]
+    """Sampled frame of each row."""
+    edges: list[bool]
+    """Whether the window around that frame would leave the video."""
+
+    def __post_init__(self) -> None:
+        if not len(self.features) == len(self.frames) == len(self.edges):
+            raise ValueError(
+                f"{len(self.features)} rows of features, {len(self.frames)} frames, {len(self.edges)} edge flags"
+            )
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True)
+class Padding:
+    """What was repeated to give a video its rows."""
+
+    frames: int
+    """Copies of the last frame, appended to a video of fewer than 16."""
+    rows_in_front: int
+    rows_behind: int
+    """Copies of the first and last row (`--align released` only); a negative number of rows behind is cut off."""
+
+
+class FeatureStream:
+    """Features of one video. `push` its frames in order, then call `finish` once."""
+
+    def __init__(self, head: StreamingHead, sampling: Sampling) -> None:
+        self.sampling = sampling
+        self._plan = RowPlan(sampling)
+        self._stream = HeadStream(head)
+        self._front = CENTRE if sampling.edges == "repeat-frame" else 0  # copies of frame 0 pushed before it
+        self._total = 0
+        self._last: EncodedFrames | None = None
+
+    def push(self, frames: EncodedFrames) -> FeatureRows:
+        """Takes the next frames; returns the rows that are now certain, possibly none."""
+        if len(frames):
+            if not self._total:
+                self._repeat(frames[:1], self._front)
+            self._stream.push(frames)
+            self._total += len(frames)
+            self._last = EncodedFrames(frames.appearance[-1:].clone(), frames.offsets[-1:].clone())
+        rows = self._compute(self._plan.ready(self._total))
+        last_window = self._stream.arrived - SNIPPET_LENGTH
+        self._stream.forget(min(self._plan.earliest_start + self._front, last_window))
+        return rows
+
+    def finish(self) -> tuple[FeatureRows, Padding]:
+        """Returns the remaining rows, and what was repeated.
+
+        Raises:
+            VideoError: no frame at all, or fewer than 16 with the released alignment.
+        """
+        if self._last is None:
+            raise VideoError("no frame was sampled")
+        if self.sampling.align == "released":
+            if self._total < SNIPPET_LENGTH:
+                raise VideoError(
+                    f"{self._total} sampled frames; --align released needs at least {SNIPPET_LENGTH}, as the authors' "
+                    "extractor does. Use --align exact for short videos."
+                )
+            front, behind = released_copies(self._total, self.sampling.stride)
+            return self._compute([]), Padding(0, front, behind)
+        missing = 0
+        if self.sampling.edges == "repeat-frame":
+            self._repeat(self._last, CENTRE - 1)
+        else:
+            missing = max(SNIPPET_LENGTH - self._total, 0)
+            self._repeat(self._last, missing)
+        return self._compute(self._plan.rest(self._total)), Padding(missing, 0, 0)
+
+    def _repeat(self, frame: EncodedFrames, copies: int) -> None:
+        appearance = frame.appearance.expand(copies, -1, -1, -1)
+        self._stream.push(EncodedFrames(appearance, frame.offsets.expand(copies, -1, -1, -1)))
+
+    def _compute(self, rows: list[Row]) -> FeatureRows:
+        if not rows:
+            parameter = self._stream.head.taps1
+            return FeatureRows(torch.empty(0, FEATURE_SIZE, dtype=parameter.dtype, device=parameter.device), [], [])
+        starts = sorted({row.start + self._front for row in rows})
+        features = self._stream.windows(starts)
+        place = {start: i for i, start in enumerate(starts)}
+        chosen = [place[row.start + self._front] for row in rows]
+        if chosen != list(range(len(starts))):
+            features = features[chosen]
+        return FeatureRows(features, [row.frame for row in rows], [row.edge for row in rows])

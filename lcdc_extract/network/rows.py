@@ -1,0 +1,87 @@
+"""Which window each row of the output shows, as plain arithmetic.
+
+Sampled frames of a video are numbered 0 .. n-1; a window is named by its first frame and holds 16 frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from lcdc_extract.config import CENTRE, SNIPPET_LENGTH, Sampling
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the output, and the window it shows."""
+
+    frame: int
+    """Sampled frame the row stands for."""
+    start: int
+    """First frame of its window; with repeated edge frames it may lie before the video."""
+    edge: bool
+    """Whether the centred window would leave the video (exact), or the row is a copy (released)."""
+
+
+class RowPlan:
+    """Hands out the rows of one video in order, as soon as the frames they need have arrived."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self.stride = sampling.stride
+        self.released = sampling.align == "released"
+        self.repeat = sampling.edges == "repeat-frame"
+        self._next = CENTRE if self.released else 0  # frame of the next row
+
+    @property
+    def earliest_start(self) -> int:
+        """No later row needs a window that starts before this one, apart from a video's last window."""
+        start = self._next - CENTRE
+        return start if self.repeat else max(start, 0)
+
+    def ready(self, arrived: int) -> list[Row]:
+        """Rows whose window lies in the first `arrived` frames, whatever follows."""
+        rows = []
+        while arrived >= max(SNIPPET_LENGTH if not self.repeat else 1, self._next + CENTRE):
+            start = self.earliest_start
+            rows.append(Row(self._next, start, edge=self._next < CENTRE))
+            self._next += self.stride
+        return rows
+
+    def rest(self, total: int) -> list[Row]:
+        """The remaining rows of a video of `total` frames; exactly ceil(total / stride) over all calls.
+
+        Shorter videos count as 16 frames when windows are clamped: the caller repeats their last frame.
+        The released alignment has none: its copies are made by `released_copies`.
+        """
+        if self.released:
+            return []
+        last_start = max(total - SNIPPET_LENGTH, 0)
+        rows = []
+        for frame in range(self._next, total, self.stride):
+            start = frame - CENTRE if self.repeat else min(max(frame - CENTRE, 0), last_start)
+            rows.append(Row(frame, start, edge=True))
+        self._next = total
+        return rows
+
+
+def released_copies(total: int, stride: int) -> tuple[int, int]:
+    """Copies of the first row in front and of the last row behind that give the authors' total // stride rows.
+
+    A negative second number is how many rows are cut off the end.
+    """
+    windows = (total - SNIPPET_LENGTH) // stride + 1
+    missing = total // stride - windows
+    front = max(-(-missing // 2), 0)
+    return front, missing - front
+
+
+def as_ranges(values: Iterable[int]) -> Iterator[range]:
+    """Rising integers as the fewest arithmetic progressions a greedy reading finds, so tensors can be sliced."""
+    run: list[int] = []
+    for value in values:
+        if len(run) >= 2 and value - run[-1] != run[1] - run[0]:
+            yield range(run[0], run[-1] + 1, run[1] - run[0])
+            run = []
+        run.append(value)
+    if run:
+        yield range(run[0], run[-1] + 1, run[1] - run[0] if len(run) > 1 else 1)
