@@ -110,7 +110,8 @@ class FrameEncoder(nn.Module):
             y = layer(f"res{block}_branch2b")(y)
         y = functional.relu(layer(f"bn{block}_branch2b")(y), inplace=True)
         y = layer(f"bn{block}_branch2c")(layer(f"res{block}_branch2c")(y))
-        return functional.relu(y + shortcut, inplace=True), offset
+        y += shortcut
+        return functional.relu(y, inplace=True), offset
 
     def _add_bottleneck(self, block: str, inputs: int, width: int, projected: bool) -> None:
         config = self.config
@@ -130,9 +131,9 @@ class FrameEncoder(nn.Module):
             self._add(block, "branch2b", nn.Conv2d(width, width, 3, stride=second, padding=1, bias=False))
         self._add(block, "branch2c", nn.Conv2d(width, 4 * width, 1, bias=False))
 
-    def _add(self, block: str, branch: str, convolution: nn.Module) -> None:
+    def _add(self, block: str, branch: str, convolution: nn.Conv2d | DeformableWeight) -> None:
         self.add_module(f"res{block}_{branch}", convolution)
-        self.add_module(f"bn{block}_{branch}", self._batch_norm(convolution.weight.shape[0]))  # type: ignore[union-attr, arg-type]
+        self.add_module(f"bn{block}_{branch}", self._batch_norm(convolution.weight.shape[0]))
 
     def _batch_norm(self, channels: int) -> nn.BatchNorm2d:
         return nn.BatchNorm2d(channels, eps=self.config.batch_norm_epsilon)

@@ -47,7 +47,9 @@ class LCDC(nn.Module):
         """snippets (N, 16, 3, 224, 224), RGB with means subtracted; returns fc_new_2, (N, 1024)."""
         encoded = self.encoder(snippets.flatten(0, 1))  # 16 N frames
         lead = snippets.shape[:2]
-        return self.head(encoded.appearance.unflatten(0, lead), encoded.offsets.unflatten(0, lead))
+        appearance, offsets = (x.reshape(*lead, *x.shape[1:]) for x in (encoded.appearance, encoded.offsets))
+        features: Tensor = self.head(appearance, offsets)
+        return features
 
     def for_extraction(self, device: torch.device, dtype: torch.dtype) -> LCDC:
         """A copy with batch norm folded into the convolutions, on `device`, in `dtype`; offset layers stay float32."""
@@ -57,7 +59,7 @@ class LCDC(nn.Module):
                 _fold(network.get_submodule(convolution_of(name)), layer)
                 network._replace(name, nn.Identity())
         network = network.to(device, dtype)
-        network.encoder.to(memory_format=torch.channels_last)  # the fastest layout on CPUs and GPUs alike
+        network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the fastest layout on CPUs and GPUs alike
         for block in DEFORMABLE_BLOCKS:
             network.get_submodule(f"res{block}_branch2b_offset").float()
         return network
@@ -79,12 +81,12 @@ def convolution_of(batch_norm: str) -> str:
 
 def _fold(convolution: nn.Module, norm: nn.modules.batchnorm._BatchNorm) -> None:
     """norm(conv(x)) = (w * s) x + (b - mean) * s + beta with s = gamma / sqrt(var + eps), worked out in float64."""
-    weight, bias = convolution.weight, convolution.bias
-    assert isinstance(weight, nn.Parameter)
+    parameters = dict(convolution.named_parameters())
+    weight, bias = parameters["weight"], parameters.get("bias")
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    old_bias = torch.zeros_like(scale) if bias is None else bias.double()  # type: ignore[operator]
+    old_bias = torch.zeros_like(scale) if bias is None else bias.double()
     new_bias = (old_bias - norm.running_mean.double()) * scale + norm.bias.double()
     new_weight = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))
     convolution.weight = nn.Parameter(new_weight.to(weight.dtype), requires_grad=False)

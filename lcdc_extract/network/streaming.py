@@ -3,10 +3,10 @@
 Both 3-D convolutions are sums over four time taps of a 2-D convolution, and a 2-D convolution of one step serves every
 window that holds the step. F[t] is the fused map at time t, W_j the spatial kernel of time tap j in -1, 0, 1, 2:
 
-    U_j[t] = W_j * F[t]                  full[t] = relu(U_-1[t-1] + U_0[t] + U_1[t+1] + U_2[t+2] + bias)
+    U_j[t] = W_j * F[t]    full[t] = relu(U_-1[t-1] + U_0[t] + U_1[t+1] + U_2[t+2] + bias)
 
-A window that starts at s sees F[s .. s+14]. Of the 14 steps its first pooling keeps, two differ from full: step s has no
-step before it, and step s+13 would need F[s+15]. So its seven pooled steps are
+A window that starts at s sees F[s .. s+14]. Of the 14 steps its first pooling keeps, two differ from full: step s has
+no step before it, and step s+13 would need F[s+15]. So its seven pooled steps are
 
     P0 = max(first[s], full[s+1])    P1..P5 = Q[s+2], Q[s+4] .. Q[s+10], Q[t] = max(full[t], full[t+1])
     P6 = max(full[s+12], last[s+13])
@@ -56,8 +56,8 @@ class StreamingHead:
     def features(self, steps: list[Tensor]) -> Tensor:
         """fc_new_2 of the six sums of spacetime_conv2 that spacetime_pool2 keeps, each (N, 256, 14, 14)."""
         pooled = [torch.maximum(steps[i], steps[i + 1]) for i in (0, 2, 4)]
-        reduced = sum(_activate(self.bias2, (step,)) for step in pooled)
-        return self.head.features(reduced / len(pooled))  # type: ignore[operator]
+        activated = torch.stack([_activate(self.bias2, (step,)) for step in pooled])  # (3, N, 256, 14, 14)
+        return self.head.features(activated.mean(dim=0))
 
 
 class HeadStream:
@@ -72,7 +72,8 @@ class HeadStream:
         self._last: EncodedFrames | None = None
         self._u: Tensor | None = None  # U of F[base .. arrived-2]
         self._base = 0
-        self._v: dict[int, Tensor] = {}  # V[t] of the shared pooled steps worked out so far
+        self._v: Tensor | None = None  # V of the shared pooled steps worked out so far
+        self._v_row: dict[int, int] = {}  # time of a pooled step -> its row in _v
 
     def push(self, frames: EncodedFrames) -> None:
         """Takes the next frames of the video; F[t] is complete once frame t+1 is there."""
@@ -97,9 +98,12 @@ class HeadStream:
     def forget(self, before: int) -> None:
         """Drops what only windows that start earlier than `before` need."""
         if self._u is not None and before > self._base:
-            self._u = self._u[before - self._base :].clone()
+            self._u = self._u[before - self._base :]  # its old storage goes with the next push
             self._base = before
-        self._v = {t: v for t, v in self._v.items() if t >= before}
+        kept = [time for time in self._v_row if time >= before]
+        if kept:
+            self._v = self._shared(kept)
+            self._v_row = {time: row for row, time in enumerate(kept)}
 
     def _run(self, starts: range) -> Tensor:
         head = self.head
@@ -111,8 +115,7 @@ class HeadStream:
         last = head.activate(u[12][BEFORE], u[13][NOW], u[14][NEXT])
         p0 = head.convolve2(torch.maximum(first, self._full(u, 1)), (BEFORE, NOW)).unbind(1)
         p6 = head.convolve2(torch.maximum(self._full(u, 12), last), (NEXT, AFTER_NEXT)).unbind(1)
-        v = [torch.stack([self._v[start + step] for start in starts]).unbind(1) for step in SHARED_STEPS]
-        p1, p2, p3, p4, p5 = v
+        p1, p2, p3, p4, p5 = (self._shared([start + step for start in starts]).unbind(1) for step in SHARED_STEPS)
         return head.features(
             [
                 p0[1] + p1[NEXT] + p2[AFTER_NEXT],
@@ -125,11 +128,21 @@ class HeadStream:
         )
 
     def _work_out_shared(self, starts: range) -> None:
-        missing = sorted({start + step for start in starts for step in SHARED_STEPS} - self._v.keys())
+        missing = sorted({start + step for start in starts for step in SHARED_STEPS} - self._v_row.keys())
         for run in as_ranges(missing):
             u = [self._tap_slices(run, step) for step in range(-1, 4)]
-            pooled = torch.maximum(self._full(u, 1), self._full(u, 2))
-            self._v.update(zip(run, self.head.convolve2(pooled), strict=True))
+            v = self.head.convolve2(torch.maximum(self._full(u, 1), self._full(u, 2)))
+            rows = len(self._v_row)
+            self._v = v if self._v is None else torch.cat([self._v[:rows], v])
+            self._v_row |= {time: rows + i for i, time in enumerate(run)}
+
+    def _shared(self, times: list[int]) -> Tensor:
+        """V at these times, (len(times), 4, 256, 14, 14); a view where the rows are evenly spaced."""
+        assert self._v is not None
+        rows = [self._v_row[time] for time in times]
+        step = rows[1] - rows[0] if len(rows) > 1 else 1
+        even = step > 0 and rows == list(range(rows[0], rows[-1] + 1, step))
+        return self._v[rows[0] : rows[-1] + 1 : step] if even else self._v[rows]
 
     def _full(self, u: list[tuple[Tensor, ...]], step: int) -> Tensor:
         """full[t] where u[step] holds the taps of t."""
@@ -150,7 +163,8 @@ def _by_time_tap(convolution: torch.nn.Conv3d) -> tuple[Tensor, Tensor]:
 
 
 def _convolve(x: Tensor, taps: Tensor) -> Tensor:
-    return functional.conv2d(x, taps.flatten(0, 1), padding=1).unflatten(1, taps.shape[:2])
+    y = functional.conv2d(x, taps.flatten(0, 1), padding=1)
+    return y.reshape(len(x), *taps.shape[:2], *y.shape[-2:])
 
 
 def _activate(bias: Tensor, terms: Sequence[Tensor]) -> Tensor:

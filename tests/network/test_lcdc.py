@@ -74,7 +74,7 @@ def test_every_batch_norm_has_its_convolution() -> None:
 
 
 def test_motion_reaches_the_feature_only_through_offsets() -> None:
-    """With one frame repeated 16 times every offset difference is 0, so the offset channels of the head do not matter."""
+    """With one frame repeated 16 times every offset difference is 0: the head's offset channels do not matter."""
     network = random_lcdc()
     still = (60 * torch.randn(1, 1, 3, 224, 224)).expand(1, 16, -1, -1, -1)
     moving = 60 * torch.randn(1, 16, 3, 224, 224)

@@ -28,9 +28,7 @@ def frames_of_window(frame: int, total: int, edges: str) -> list[int]:
 
 
 def by_snippet(frames: EncodedFrames, sampling: Sampling, head: TemporalHead = HEAD) -> torch.Tensor:
-    windows = [
-        frames_of_window(frame, len(frames), sampling.edges) for frame in range(0, len(frames), sampling.stride)
-    ]
+    windows = [frames_of_window(frame, len(frames), sampling.edges) for frame in range(0, len(frames), sampling.stride)]
     return torch.cat([head(frames.appearance[w][None], frames.offsets[w][None]) for w in windows])
 
 
@@ -47,7 +45,8 @@ def stream(
     rest, padding = feature_stream.finish()
     parts.append(rest)
     features = torch.cat([part.features for part in parts])
-    return FeatureRows(features, sum((p.frames for p in parts), []), sum((p.edges for p in parts), [])), padding
+    rows = [(frame, edge) for part in parts for frame, edge in zip(part.frames, part.edges, strict=True)]
+    return FeatureRows(features, [frame for frame, _ in rows], [edge for _, edge in rows]), padding
 
 
 @settings(deadline=None, max_examples=120)
@@ -91,18 +90,22 @@ def test_state_does_not_grow() -> None:
     for seed in range(30):
         feature_stream.push(random_frames(8, seed))
         inner = feature_stream._stream
-        held.append((len(inner._u), len(inner._v)))
+        held.append((len(inner._u), len(inner._v_row)))
     assert held[4:] == [held[4]] * 26
     assert held[-1][0] <= 16
 
 
-@pytest.mark.parametrize(("total", "stride"), [(16, 1), (40, 2), (41, 2), (40, 5), (43, 5), (16, 20), (45, 20), (64, 17)])
+@pytest.mark.parametrize(
+    ("total", "stride"), [(16, 1), (40, 2), (41, 2), (40, 5), (43, 5), (16, 20), (45, 20), (64, 17)]
+)
 def test_released_alignment_follows_the_authors_loop(total: int, stride: int) -> None:
     frames = random_frames(total)
     rows, padding = stream(frames, Sampling(stride=stride, align="released"), [9])
     features = list(rows.features)
     features = [features[0]] * padding.rows_in_front + features
-    features = features[: total // stride] if padding.rows_behind < 0 else features + [features[-1]] * padding.rows_behind
+    features = (
+        features[: total // stride] if padding.rows_behind < 0 else features + [features[-1]] * padding.rows_behind
+    )
     expected = authors_rows(frames, stride)
     assert len(features) == len(expected) == total // stride
     if features:
