@@ -1,0 +1,87 @@
+"""What a run tells the outside while it goes, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lcdc_extract.features import Failure
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """Everything is checked and loaded; decoding begins."""
+
+    videos: int
+    already_finished: int
+    weights: str
+    trained: bool
+    device: str
+    precision: str
+    operator: str
+    frame_step: int
+    fps: float | None
+    stride: int
+
+
+@dataclass(frozen=True)
+class VideoStarted:
+    """A video was opened."""
+
+    id: str
+    frames_expected: int | None
+    """Sampled frames according to the container, which may be wrong; None when it does not say."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """More frames of a video went through the network."""
+
+    id: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class VideoFinished:
+    """A video's features are safe on disk."""
+
+    id: str
+    rows: int
+    frames: int
+    notes: tuple[str, ...] = ()
+    """Anything unusual, in words: fewer frames than announced, repeated frames, skipped packets."""
+
+
+@dataclass(frozen=True)
+class VideoFailed:
+    """A video could not be read; the others go on."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The end of a run."""
+
+    out: Path
+    finished: tuple[VideoFinished, ...]
+    already_finished: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    videos_in_file: int
+    frames: int
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every video has its features."""
+        return not self.failures
+
+
+Event = RunStarted | VideoStarted | Progress | VideoFinished | VideoFailed | RunSummary
+Reporter = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Reports nothing."""

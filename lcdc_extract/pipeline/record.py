@@ -1,0 +1,85 @@
+"""What goes into the feature file about how it was made."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import Any
+
+from lcdc_extract import __version__, ops
+from lcdc_extract.config import ExtractConfig, Sampling, to_dict
+from lcdc_extract.features import RunRecord
+from lcdc_extract.network.feature_stream import Padding
+from lcdc_extract.pipeline.engine import Engine
+from lcdc_extract.video import VideoEnded, VideoInfo
+from lcdc_extract.weights.file import Weights
+
+LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
+
+
+def run_record(config: ExtractConfig, weights: Weights, sampling: Sampling, engine: Engine[Any]) -> RunRecord:
+    """The root attributes. Identity is what two runs must share to share a file."""
+    identity = {"weights_sha256": weights.sha256, "precision": config.precision} | asdict(sampling)
+    attributes = {
+        "tool": "lcdc-extract",
+        "tool_version": __version__,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "feature_layer": "fc_new_2",
+        "weights": weights.name,
+        "weights_sha256": weights.sha256,
+        "trained": weights.info.trained,
+        "network": json.dumps(to_dict(weights.info.network)),
+        "preprocess": json.dumps(to_dict(weights.info.preprocess)),
+        "config": json.dumps(to_dict(config)),
+        "sampling": json.dumps(asdict(sampling)),
+        "precision": config.precision,
+        "device": str(engine.device),
+        "operator": ops.implementation(engine.device.type),
+        "libraries": json.dumps({name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}),
+    }
+    return RunRecord(identity, attributes)
+
+
+def video_attributes(
+    info: VideoInfo, ended: VideoEnded, padding: Padding, modified_ns: int, engine: Engine[Any]
+) -> dict[str, Any]:
+    """The attributes of one video's group."""
+    return {
+        "id": ended.source.id,
+        "source": str(ended.source.path.absolute()),
+        "source_size_bytes": ended.size_bytes,
+        "source_modified_ns": modified_ns,
+        "source_sha256": ended.sha256,
+        "width": info.width,
+        "height": info.height,
+        "frames_per_second": info.fps,
+        "frames_expected": -1 if info.frames_expected is None else info.frames_expected,
+        "frames_decoded": ended.frames_decoded,
+        "frames_sampled": ended.frames_sampled,
+        "frames_repeated": ended.frames_repeated,
+        "frames_padded": padding.frames,
+        "rows_copied_in_front": padding.rows_in_front,
+        "rows_copied_behind": padding.rows_behind,
+        "damaged_packets": ended.damaged_packets,
+        "decoder": info.decoder,
+        "tool_version": __version__,
+        "operator": ops.implementation(engine.device.type),
+        "device": str(engine.device),
+    }
+
+
+def notes(info: VideoInfo, ended: VideoEnded, padding: Padding) -> tuple[str, ...]:
+    """Anything unusual about a video, in words."""
+    found = []
+    if info.frames_expected is not None and info.frames_expected != ended.frames_decoded:
+        found.append(f"the container announces {info.frames_expected} frames, {ended.frames_decoded} were decoded")
+    if ended.damaged_packets:
+        found.append(f"{ended.damaged_packets} damaged packets were skipped")
+    if ended.frames_repeated:
+        found.append(f"{ended.frames_repeated} frames stand for two sampling times (variable frame rate)")
+    if padding.frames:
+        found.append(f"shorter than one window: the last frame was repeated {padding.frames} times")
+    return tuple(found)

@@ -1,0 +1,153 @@
+"""The output file, read back with plain h5py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from lcdc_extract.errors import OutputError
+from lcdc_extract.features import Failure, FeatureStore, RunRecord, check_ids, check_output, open_features
+
+RECORD = RunRecord({"weights_sha256": "ab", "stride": 1}, {"trained": False, "weights": "untrained"})
+ATTRIBUTES = {"frames_decoded": 40, "frames_per_second": 25.0, "width": 64, "height": 48}
+
+
+def rows(count: int, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
+    generator = np.random.default_rng(seed)
+    return {
+        "features": generator.random((count, 1024), dtype=np.float32),
+        "frame_index": np.arange(count) * 5,
+        "time_seconds": np.arange(count) / 7,
+        "edge": np.arange(count) < 2,
+    }
+
+
+def add(store: FeatureStore, name: str, blocks: list[dict[str, np.ndarray[Any, Any]]], **padding: int) -> int:
+    writer = store.writer(name)
+    for block in blocks:
+        writer.append(block)
+    return writer.finish(ATTRIBUTES | {"id": name}, **padding)
+
+
+def test_the_file_holds_what_was_written(tmp_path: Path) -> None:
+    out = tmp_path / "feats.h5"
+    with FeatureStore(out, RECORD) as store:
+        assert add(store, "a", [rows(300), rows(7, 1)]) == 307
+        add(store, "folder/b", [rows(3)])
+        assert store.publish([Failure("c", "/x/c.mp4", "no video stream")]) == 2
+    with h5py.File(out) as file:
+        assert file.attrs["schema"] == "lcdc-features/1"
+        assert not file.attrs["trained"]
+        assert json.loads(file.attrs["identity"]) == RECORD.identity
+        for name in ("features", "frame_index", "time_seconds", "edge"):
+            expected = np.concatenate([rows(300)[name], rows(7, 1)[name]])
+            assert file[f"videos/a/{name}"].dtype == expected.dtype
+            np.testing.assert_array_equal(file[f"videos/a/{name}"][:], expected)
+        assert file["videos/a"].attrs["complete"]
+        assert file["videos/folder/b/features"].shape == (3, 1024)
+        assert [row["id"].decode() for row in file["index"]] == ["a", "folder/b"]
+        assert [row["rows"] for row in file["index"]] == [307, 3]
+        assert [row["reason"].decode() for row in file["failures"]] == ["no video stream"]
+    assert [path.name for path in tmp_path.iterdir()] == ["feats.h5"]
+
+
+@pytest.mark.parametrize(("front", "behind"), [(4, 3), (0, 1), (3, -2), (1, 0), (300, 0)])
+def test_copied_rows(tmp_path: Path, front: int, behind: int) -> None:
+    out = tmp_path / "feats.h5"
+    source = rows(600)
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [source], rows_in_front=front, rows_behind=behind)
+        store.publish([])
+    order = [0] * front + list(range(600)) + [599] * max(behind, 0)
+    order = order[: len(order) + min(behind, 0)]
+    with open_features(out) as file:
+        np.testing.assert_array_equal(file["a"].features, source["features"][order])
+        np.testing.assert_array_equal(file["a"].frame_index, source["frame_index"][order])
+        copied = [i < front or i >= front + 600 for i in range(len(order))]
+        np.testing.assert_array_equal(file["a"].edge, source["edge"][order] | copied)
+
+
+def test_finished_videos_survive_and_join_a_later_run(tmp_path: Path) -> None:
+    out = tmp_path / "feats.h5"
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [rows(5)])
+        store.writer("half").append(rows(2))  # killed in the middle: never finished
+    assert not out.exists()
+    with FeatureStore(out, RECORD) as store:
+        assert list(store.finished()) == ["a"]
+        add(store, "b", [rows(6)])
+        store.publish([Failure("c", "c.mp4", "broken")])
+    with FeatureStore(out, RECORD) as store:
+        assert sorted(store.finished()) == ["a", "b"]
+        add(store, "c", [rows(7)])
+        store.publish([])
+    with open_features(out) as file:
+        assert {name: len(file[name].features) for name in file} == {"a": 5, "b": 6, "c": 7}
+        assert file.failures == []
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
+    out = tmp_path / "feats.h5"
+    other = RunRecord({"weights_sha256": "ab", "stride": 2}, {})
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [rows(5)])
+    with pytest.raises(OutputError, match="stride: the file has 1, this run 2"):
+        FeatureStore(out, other)
+    with FeatureStore(out, RECORD) as store:
+        store.publish([])
+    with pytest.raises(OutputError, match="--overwrite to start anew"):
+        FeatureStore(out, other)
+    with FeatureStore(out, other, overwrite=True) as store:
+        assert store.finished() == {}
+
+
+def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path / "feats.h5", RECORD), pytest.raises(OutputError, match="another run is writing"):
+        FeatureStore(tmp_path / "feats.h5", RECORD)
+
+
+def test_nothing_finished_leaves_nothing(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path / "feats.h5", RECORD) as store:
+        assert store.publish([Failure("a", "a.mp4", "broken")]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_foreign_files_are_left_untouched(tmp_path: Path) -> None:
+    text, hdf5 = tmp_path / "notes.h5", tmp_path / "other.h5"
+    text.write_text("my notes")
+    with h5py.File(hdf5, "w") as file:
+        file["x"] = 1
+    for path in (text, hdf5):
+        before = path.read_bytes()
+        for overwrite in (False, True):
+            with pytest.raises(OutputError, match="left untouched"):
+                FeatureStore(path, RECORD, overwrite=overwrite)
+        assert path.read_bytes() == before
+
+
+def test_bad_places(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a directory"):
+        check_output(tmp_path)
+    with pytest.raises(OutputError, match="does not exist"):
+        check_output(tmp_path / "missing" / "feats.h5")
+
+
+def test_ids_that_would_share_a_place() -> None:
+    check_ids(["a", "a/b", "features"])
+    with pytest.raises(OutputError, match="'a' and 'a/edge'"):
+        check_ids(["a", "a/edge"])
+
+
+def test_reader_refuses_other_files(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(OutputError, match="expected 'lcdc-features/1'"):
+        open_features(tmp_path / "other.h5")
+    (tmp_path / "text.h5").write_text("no")
+    with pytest.raises(OutputError, match="cannot be read as HDF5"):
+        open_features(tmp_path / "text.h5")
