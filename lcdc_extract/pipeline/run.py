@@ -242,7 +242,7 @@ def _unfinished(sources: list[VideoSource], store: FeatureStore) -> list[VideoSo
             todo.append(source)
         elif not _same_content(source, held):
             raise OutputError(
-                f"{store.out} already holds {source.id!r}, from {held['source']} with other content than {source.path}. "
+                f"{store.out} already holds {source.id!r}, from {held['source']}, other content than {source.path}. "
                 "Choose another --out, or --overwrite to start anew."
             )
     return todo
