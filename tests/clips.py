@@ -129,7 +129,10 @@ def set_rotation(path: Path, rotation: int) -> None:
 
 def _encoder_options(codec: str, options: dict[str, str] | None) -> dict[str, str]:
     """One thread everywhere, so that the same clip comes out on every machine."""
-    base = {"libx264": {"x264-params": "threads=1"}, "libx265": {"x265-params": "pools=none:frame-threads=1:log-level=none"}}
+    base = {
+        "libx264": {"x264-params": "threads=1"},
+        "libx265": {"x265-params": "pools=none:frame-threads=1:log-level=none"},
+    }
     return {"threads": "1", **base.get(codec, {}), **(options or {})}
 
 

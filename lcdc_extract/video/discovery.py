@@ -15,8 +15,11 @@ from typing import TextIO
 from lcdc_extract.errors import VideoError
 
 VIDEO_EXTENSIONS = frozenset(
-    ".3gp .asf .avi .divx .f4v .flv .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogm .ogv "
-    ".rm .rmvb .ts .vob .webm .wmv".split()
+    f".{name}"
+    for name in (
+        *("3gp", "asf", "avi", "divx", "f4v", "flv", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mkv", "mov", "mp4"),
+        *("mpeg", "mpg", "mts", "mxf", "ogm", "ogv", "rm", "rmvb", "ts", "vob", "webm", "wmv"),
+    )
 )
 """What counts as a video in folders and patterns; a file named outright is taken whatever it is called."""
 

@@ -1,4 +1,4 @@
-"""What a decoder pool reports: per video one `VideoOpened`, any number of `FrameChunk`, then `VideoEnded` or `VideoFailed`."""
+"""What a decoder pool reports. Per video: `VideoOpened`, any number of `FrameChunk`, `VideoEnded` or `VideoFailed`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class FrameChunk:
         return len(self.index)
 
     def release(self) -> None:
-        """Hands the memory back to the decoder, which overwrites it; `rgb` is empty from here on. Any thread may call."""
+        """Hands the memory back to the decoder, which overwrites it; empties `rgb`. Any thread may call."""
         self.rgb = self.rgb[:0]
         on_release, self._on_release = self._on_release, None
         if on_release is not None:

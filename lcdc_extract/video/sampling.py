@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 TIE_SECONDS = 1e-3
 """Two frames whose distances to a target differ by no more than this are equally near. Matroska rounds times to
 milliseconds and decord to float32; without a margin that rounding would decide."""
@@ -13,8 +11,8 @@ class FrameSelector:
     """Chooses frames by step or by rate, one decoded frame late: only the next frame tells which of two is nearer.
 
     `frame_step` N keeps the decoded frames 0, N, 2N, ...
-    `fps` F keeps, for k = 0, 1, 2, ..., the frame nearest in time to first + k / F, the earlier of two equally near ones,
-    as long as k / F is not more than half the last frame interval beyond the last frame.
+    `fps` F keeps, for k = 0, 1, 2, ..., the frame nearest in time to first + k / F, the earlier of two equally near,
+    as long as first + k / F is not more than half the last frame interval beyond the last frame.
     """
 
     def __init__(self, frame_step: int = 1, fps: float | None = None) -> None:
@@ -53,8 +51,7 @@ class FrameSelector:
     def _meet_targets(self, limit_seconds: float) -> int:
         """Counts the targets not yet met up to `limit_seconds`."""
         assert self._fps is not None
-        for count in itertools.count():
-            if self._first + self._targets_met / self._fps > limit_seconds:
-                return count
+        met_before = self._targets_met
+        while self._first + self._targets_met / self._fps <= limit_seconds:
             self._targets_met += 1
-        raise AssertionError("unreachable")
+        return self._targets_met - met_before
