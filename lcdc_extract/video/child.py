@@ -1,0 +1,142 @@
+"""The parent's side of one decoding process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
+from pathlib import Path
+
+from lcdc_extract.video.discovery import VideoSource
+from lcdc_extract.video.events import FrameChunk, VideoInfo
+from lcdc_extract.video.messages import SLOTS, Filled, Free, Job, Ring
+
+_LOG_TAIL_BYTES = 2000
+_PACKAGE_PARENT = str(Path(__file__).parents[2])
+
+
+class Child:
+    """A decoding process, the video it works on, and how long it has kept us waiting."""
+
+    def __init__(self) -> None:
+        self._log = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115  # its lifetime is the child's
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "lcdc_extract.video.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+            )
+        self.connection = Connection(ours.detach())
+        self.source: VideoSource | None = None
+        self.frames_decoded = 0
+        self.waited_seconds = 0.0
+        self._ring: Ring | None = None
+        self._slots_in_use = 0
+        self._lock = threading.Lock()  # chunks may be released by another thread
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def owes_us(self) -> bool:
+        """Whether it is its turn to say something: it is not while every slot is in use."""
+        return self._slots_in_use < SLOTS
+
+    def start(self, source: VideoSource, job: Job) -> None:
+        with self._lock:
+            self.source, self._ring, self._slots_in_use = source, None, 0
+            self.frames_decoded, self.waited_seconds = 0, 0.0
+            self._send(job)
+
+    def share_memory(self, info: VideoInfo) -> None:
+        """Gives the child memory for frames of this size.
+
+        Raises:
+            OSError: there is not enough.
+        """
+        descriptor = Ring.reserve(info.height, info.width)
+        try:
+            ring = Ring(descriptor, info.height, info.width)
+            send_handle(self.connection, descriptor, self.pid)
+            self._ring = ring
+        except ConnectionError:
+            pass  # it died; the next receive tells
+        finally:
+            os.close(descriptor)
+
+    def chunk(self, filled: Filled) -> FrameChunk:
+        ring, source = self._ring, self.source
+        assert ring is not None
+        assert source is not None
+        with self._lock:
+            self._slots_in_use += 1
+        self.frames_decoded = filled.frames_decoded
+        rgb = ring.slots[filled.slot, : len(filled.index)]
+        return FrameChunk(source, rgb, filled.index, filled.pts_seconds, lambda: self._release(ring, filled.slot))
+
+    def finish(self) -> None:
+        """The video is over; chunks still in use keep their memory but have no one to go back to."""
+        with self._lock:
+            self.source, self._ring, self._slots_in_use = None, None, 0
+
+    def kill(self) -> None:
+        """Ends the process at once, whatever it does."""
+        with self._lock:
+            self._ring = None
+            self.connection.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def why_dead(self) -> str:
+        """The end of a process that hung up: by which signal, and the last it wrote."""
+        code = self._process.wait()
+        how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
+        return f"{how}{hint}{self._last_words()}"
+
+    def _release(self, ring: Ring, slot: int) -> None:
+        with self._lock:
+            if self._ring is ring:
+                self._slots_in_use -= 1
+                self.waited_seconds = 0.0
+                self._send(Free(slot))
+
+    def _send(self, message: Job | Free) -> None:
+        with contextlib.suppress(ConnectionError):  # it died; the next receive tells
+            self.connection.send(message)
+
+    def _last_words(self) -> str:
+        size = os.fstat(self._log.fileno()).st_size
+        tail = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, max(0, size - _LOG_TAIL_BYTES)).decode("utf-8", "replace")
+        lines = [line.strip() for line in tail.splitlines() if line.strip()]
+        return f" ({lines[-1]})" if lines else ""
+
+
+def _environment() -> dict[str, str]:
+    """The child must find this package however the parent did, and must not pick up modules from the current folder."""
+    path = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([_PACKAGE_PARENT, path] if path else [_PACKAGE_PARENT]),
+        "PYTHONSAFEPATH": "1",
+    }
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

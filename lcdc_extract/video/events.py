@@ -1,0 +1,107 @@
+"""What a decoder pool reports. Per video: `VideoOpened`, any number of `FrameChunk`, `VideoEnded` or `VideoFailed`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lcdc_extract.video.discovery import VideoSource
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What the container says about a video."""
+
+    width: int
+    """Pixels, after rotation."""
+    height: int
+    fps: float
+    """Average frames per second; 0.0 where the container does not say."""
+    frames_expected: int | None
+    """Frames the container announces: a claim, not a count. None where it makes none."""
+    decoder: str
+    """Name and version, e.g. "decord 0.6.0"; also says so where times had to be made up from the frame rate."""
+
+
+@dataclass(frozen=True)
+class VideoOpened:
+    """Decoding of `source` begins."""
+
+    source: VideoSource
+    info: VideoInfo
+
+
+class FrameChunk:
+    """Consecutive sampled frames of one video, in memory shared with the decoder.
+
+    Attributes:
+        source: the video.
+        rgb: uint8 (T, H, W, 3). Valid until `release`.
+        index: int64 (T,), the decoded frame each one is, counted from 0; never falls.
+        pts_seconds: float64 (T,), presentation times, counted from the video's first frame.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        rgb: npt.NDArray[np.uint8],
+        index: npt.NDArray[np.int64],
+        pts_seconds: npt.NDArray[np.float64],
+        on_release: Callable[[], None] | None = None,
+    ) -> None:
+        """Checks that the arrays fit together.
+
+        Raises:
+            ValueError: a shape or a type is wrong.
+        """
+        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[3] != 3:
+            raise ValueError(f"rgb is {rgb.dtype} {rgb.shape}; expected uint8 (T, H, W, 3)")
+        for name, array, dtype in (("index", index, np.int64), ("pts_seconds", pts_seconds, np.float64)):
+            if array.dtype != dtype or array.shape != rgb.shape[:1]:
+                expected = f"{np.dtype(dtype).name} {rgb.shape[:1]} as rgb is {rgb.shape}"
+                raise ValueError(f"{name} is {array.dtype} {array.shape}; expected {expected}")
+        self.source = source
+        self.rgb = rgb
+        self.index = index
+        self.pts_seconds = pts_seconds
+        self._on_release = on_release
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def release(self) -> None:
+        """Hands the memory back to the decoder, which overwrites it; empties `rgb`. Any thread may call."""
+        self.rgb = self.rgb[:0]
+        on_release, self._on_release = self._on_release, None
+        if on_release is not None:
+            on_release()
+
+
+@dataclass(frozen=True)
+class VideoEnded:
+    """Every frame of `source` was decoded."""
+
+    source: VideoSource
+    frames_decoded: int
+    frames_sampled: int
+    frames_repeated: int
+    """Samples that show the same decoded frame as the one before (only with `fps`, at variable frame rate)."""
+    damaged_packets: int
+    """Packets the decoder had to skip; decord fails at the first one instead."""
+    size_bytes: int
+    sha256: str
+    """Of the file's content, in hexadecimal."""
+
+
+@dataclass(frozen=True)
+class VideoFailed:
+    """`source` cannot be decoded; chunks delivered before this event are not the whole video."""
+
+    source: VideoSource
+    reason: str
+
+
+VideoEvent = VideoOpened | FrameChunk | VideoEnded | VideoFailed

@@ -1,0 +1,192 @@
+"""Decodes several videos side by side, each in a child process that may crash or hang without harm."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
+from types import TracebackType
+from typing import Any
+
+from lcdc_extract.config import Decoder
+from lcdc_extract.video.child import Child
+from lcdc_extract.video.discovery import VideoSource
+from lcdc_extract.video.events import VideoEnded, VideoEvent, VideoFailed, VideoInfo, VideoOpened
+from lcdc_extract.video.messages import Beat, Ended, Failed, Filled, Job, Opened, Ready
+
+_POLL_SECONDS = 1.0
+"""Longest wait in one go, and the most that one visit to the pool adds to a child's waiting time: time in which nobody
+asked the pool, or in which the whole machine slept, is not the child's fault."""
+
+
+class DecoderPool:
+    """Iterates over the events of all `sources`; those of different videos interleave.
+
+    Per video the order is `VideoOpened`, `FrameChunk` ..., then `VideoEnded` or `VideoFailed`; a video that cannot be
+    opened has only `VideoFailed`. A decoder has three chunks of memory: it stops until chunks are released, so whoever
+    keeps three of one video waits for ever.
+
+    Use it as a context manager, from one thread (the children end with the thread that started them); only
+    `FrameChunk.release` may be called from others. Leaving kills the children. Chunks still held stay readable.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[VideoSource],
+        *,
+        frame_step: int = 1,
+        fps: float | None = None,
+        decoder: Decoder = "decord",
+        decoders: int = 2,
+        timeout_seconds: float = 60.0,
+    ) -> None:
+        """Prepares; children start when iteration does.
+
+        Args:
+            sources: videos, started in this order.
+            frame_step: keep every N-th decoded frame.
+            fps: or keep the frames nearest to this rate.
+            decoder: "decord" or "av".
+            decoders: processes side by side; no more than videos are started.
+            timeout_seconds: a child that owes a frame and is silent for this long is killed and its video fails.
+        """
+        self._sources = deque(sources)
+        self._options: dict[str, Any] = {"decoder": decoder, "frame_step": frame_step, "fps": fps}
+        self._decoders = decoders
+        self._timeout_seconds = timeout_seconds
+        self._children: list[Child] = []
+        self._last_visit = 0.0
+
+    def __enter__(self) -> DecoderPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for child in list(self._children):
+            self._dismiss(child)
+
+    def __iter__(self) -> Iterator[VideoEvent]:
+        for child, message in self._messages():
+            if isinstance(message, Opened):
+                yield self._opened(child, message.info)
+            elif isinstance(message, Filled):
+                yield child.chunk(message)
+            else:
+                yield self._over(child, message)
+
+    def probes(self) -> Iterator[tuple[VideoSource, VideoInfo | VideoFailed]]:
+        """Opens each source without decoding it; see `probe`."""
+        self._options["only_probe"] = True
+        for child, message in self._messages():
+            source = _source_of(child)
+            child.finish()
+            yield source, message.info if isinstance(message, Opened) else VideoFailed(source, message.reason)
+
+    def _messages(self) -> Iterator[tuple[Child, Any]]:
+        """What children that work on a video say, until all sources are dealt with. Silence and death become Failed."""
+        self._last_visit = time.monotonic()
+        while True:
+            while self._sources and len(self._children) < self._decoders:
+                self._children.append(Child())
+                self._assign(self._children[-1])
+            if not self._children:
+                return
+            ready = wait([child.connection for child in self._children], self._wait_seconds())
+            elapsed = self._elapsed_seconds()
+            for child in list(self._children):
+                answered = child.connection in ready
+                message = self._receive(child) if answered else self._check_patience(child, elapsed)
+                if message is not None:
+                    yield child, message
+
+    def _receive(self, child: Child) -> Any:
+        child.waited_seconds = 0.0
+        try:
+            message = child.connection.recv()
+        except (EOFError, OSError):
+            reason = f"the decoder process {child.why_dead()} at about frame {child.frames_decoded}"
+            return self._give_up(child, f"{reason}. The other decoder may read the file: {self._other_decoder()}")
+        if isinstance(message, Beat):
+            child.frames_decoded = message.frames_decoded
+            return None
+        if isinstance(message, Ready):
+            self._assign(child)
+            return None
+        return message
+
+    def _check_patience(self, child: Child, elapsed: float) -> Failed | None:
+        if not child.owes_us:
+            return None
+        child.waited_seconds += elapsed
+        if child.waited_seconds < self._timeout_seconds:
+            return None
+        return self._give_up(
+            child,
+            f"the decoder gave no sign of life for {self._timeout_seconds:g} s at about frame {child.frames_decoded} "
+            f"and was stopped. Try {self._other_decoder()}, or a longer --decode-timeout if the disk is slow",
+        )
+
+    def _give_up(self, child: Child, reason: str) -> Failed | None:
+        """Ends a child; None where it had no video any more, which is nobody's failure."""
+        self._dismiss(child)
+        return Failed(reason) if child.source else None
+
+    def _opened(self, child: Child, info: VideoInfo) -> VideoOpened | VideoFailed:
+        source = _source_of(child)
+        try:
+            child.share_memory(info)
+        except OSError as error:
+            self._dismiss(child)
+            size = f"{info.width}x{info.height}"
+            return VideoFailed(
+                source, f"no memory for frames of {size}: {error.strerror or error}; use fewer --decoders"
+            )
+        return VideoOpened(source, info)
+
+    def _over(self, child: Child, message: Ended | Failed) -> VideoEnded | VideoFailed:
+        source = _source_of(child)
+        child.finish()
+        if isinstance(message, Failed):
+            return VideoFailed(source, message.reason)
+        return VideoEnded(source, **vars(message))
+
+    def _assign(self, child: Child) -> None:
+        if self._sources:
+            source = self._sources.popleft()
+            child.start(source, Job(os.path.abspath(source.path), **self._options))
+        else:
+            self._dismiss(child)
+
+    def _dismiss(self, child: Child) -> None:
+        if child in self._children:
+            self._children.remove(child)
+            child.kill()
+
+    def _wait_seconds(self) -> float:
+        return min(_POLL_SECONDS, self._timeout_seconds / 4)
+
+    def _elapsed_seconds(self) -> float:
+        now = time.monotonic()
+        elapsed = min(now - self._last_visit, _POLL_SECONDS)
+        self._last_visit = now
+        return elapsed
+
+    def _other_decoder(self) -> str:
+        return "--decoder av" if self._options["decoder"] == "decord" else "--decoder decord"
+
+
+def probe(
+    sources: Sequence[VideoSource], *, decoder: Decoder = "decord", decoders: int = 2, timeout_seconds: float = 60.0
+) -> dict[str, VideoInfo | VideoFailed]:
+    """Opens each video in a child process and returns, by id, what its container says or why it cannot be opened."""
+    with DecoderPool(sources, decoder=decoder, decoders=decoders, timeout_seconds=timeout_seconds) as pool:
+        found = {source.id: result for source, result in pool.probes()}
+    return {source.id: found[source.id] for source in sources}
+
+
+def _source_of(child: Child) -> VideoSource:
+    assert child.source is not None, "only a child with a video sends messages about one"
+    return child.source

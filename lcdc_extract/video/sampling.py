@@ -1,0 +1,57 @@
+"""Which decoded frames become sampled frames, decided while they stream by."""
+
+from __future__ import annotations
+
+TIE_SECONDS = 1e-3
+"""Two frames whose distances to a target differ by no more than this are equally near. Matroska rounds times to
+milliseconds and decord to float32; without a margin that rounding would decide."""
+
+
+class FrameSelector:
+    """Chooses frames by step or by rate, one decoded frame late: only the next frame tells which of two is nearer.
+
+    `frame_step` N keeps the decoded frames 0, N, 2N, ...
+    `fps` F keeps, for k = 0, 1, 2, ..., the frame nearest in time to first + k / F, the earlier of two equally near,
+    as long as first + k / F is not more than half the last frame interval beyond the last frame.
+    """
+
+    def __init__(self, frame_step: int = 1, fps: float | None = None) -> None:
+        self._frame_step = frame_step
+        self._fps = fps
+        self._times_seen = 0
+        self._first = self._last = self._last_interval = 0.0
+        self._targets_met = 0
+
+    def feed(self, pts_seconds: float) -> int:
+        """Takes the next decoded frame's time; returns how often the frame *before* it is sampled (0 at the first)."""
+        if self._times_seen == 0:
+            self._first = pts_seconds
+            count = 0
+        elif self._fps is None:
+            count = self._due_by_step()
+        else:
+            # nearer to the last frame than to this one: below the middle between the two
+            count = self._meet_targets((self._last + pts_seconds) / 2 + TIE_SECONDS / 2)
+        self._last_interval = max(0.0, pts_seconds - self._last) if self._times_seen else 0.0
+        self._last = pts_seconds
+        self._times_seen += 1
+        return count
+
+    def finish(self) -> int:
+        """No more frames; returns how often the last one is sampled."""
+        if self._times_seen == 0:
+            return 0
+        if self._fps is None:
+            return self._due_by_step()
+        return self._meet_targets(self._last + self._last_interval / 2 + TIE_SECONDS / 2)
+
+    def _due_by_step(self) -> int:
+        return int((self._times_seen - 1) % self._frame_step == 0)
+
+    def _meet_targets(self, limit_seconds: float) -> int:
+        """Counts the targets not yet met up to `limit_seconds`."""
+        assert self._fps is not None
+        met_before = self._targets_met
+        while self._first + self._targets_met / self._fps <= limit_seconds:
+            self._targets_met += 1
+        return self._targets_met - met_before
