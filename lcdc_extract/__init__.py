@@ -1,8 +1,8 @@
 """Per-frame features for temporal action segmentation, from the LCDC network.
 
-    from lcdc_extract import ExtractConfig, extract, open_features
-    extract(ExtractConfig("videos/", "feats.h5", weights="weights.safetensors"))
-    features = open_features("feats.h5")["clip"].features  # (T, 1024)
+from lcdc_extract import ExtractConfig, extract, open_features
+extract(ExtractConfig("videos/", "feats.h5", weights="weights.safetensors"))
+features = open_features("feats.h5")["clip"].features  # (T, 1024)
 """
 
 from __future__ import annotations

@@ -147,8 +147,8 @@ class Sampling:
 class ExtractConfig:
     """One run of the extractor. Field by field the options of `lcdc-extract`; None means "as the weights say"."""
 
-    inputs: tuple[str, ...] | str | Path
-    out: Path | str
+    inputs: tuple[str, ...]
+    out: Path
     weights: str | None = None
     preset: str | None = None
     frame_step: int | None = None

@@ -39,8 +39,10 @@ def choose_device(name: str) -> torch.device:
         raise DeviceError(f"--device {name}; expected auto, cpu, cuda or cuda:N")
     found = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= found:
-        built = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}" if torch.version.cuda else (
-            f"torch {torch.__version__} is a build without CUDA"
+        built = (
+            f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
+            if torch.version.cuda
+            else (f"torch {torch.__version__} is a build without CUDA")
         )
         raise DeviceError(
             f"--device {name}: found {found} CUDA devices ({built}). Use --device cpu, or see `lcdc doctor`."

@@ -85,9 +85,7 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
         run.work(engine, store, todo)
         held = store.publish(run.failures) if todo else len(store.finished())
     seconds = time.monotonic() - started
-    summary = RunSummary(
-        config.out, tuple(run.finished), skipped, tuple(run.failures), held, run.frames, seconds
-    )
+    summary = RunSummary(config.out, tuple(run.finished), skipped, tuple(run.failures), held, run.frames, seconds)
     report(summary)
     return summary
 

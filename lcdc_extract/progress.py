@@ -1,0 +1,171 @@
+"""Events of a run for people (bars or lines on stderr) and for machines (JSON on stdout)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+from tqdm import tqdm
+
+from lcdc_extract.pipeline import (
+    Event,
+    Progress,
+    Reporter,
+    RunStarted,
+    RunSummary,
+    VideoFailed,
+    VideoFinished,
+    VideoStarted,
+)
+
+LINE_EVERY_SECONDS = 30.0
+
+
+def choose_reporter(json_events: bool) -> Reporter:
+    """JSON if asked for, bars on a terminal, otherwise lines."""
+    if json_events:
+        return json_lines
+    return Bars() if sys.stderr.isatty() else Lines()
+
+
+def json_lines(event: Event) -> None:
+    """One JSON object a line; `event` is its kind."""
+    values: dict[str, Any] = {"event": type(event).__name__} | asdict(event)
+    print(json.dumps(values, default=str), flush=True)
+
+
+def describe_start(event: RunStarted) -> str:
+    """The run in one line."""
+    rate = f"{event.fps:g} frames/s" if event.fps is not None else f"every {_ordinal(event.frame_step)}frame"
+    skipped = f", {event.already_finished} already finished" if event.already_finished else ""
+    return (
+        f"{event.videos} videos{skipped}; network sees {rate}, a feature for every {_ordinal(event.stride)}of those; "
+        f"weights {event.weights}, {event.device}, {event.precision}, operator {event.operator}"
+    )
+
+
+def warn_untrained(event: RunStarted) -> str | None:
+    """The warning that features of a random network deserve."""
+    if event.trained:
+        return None
+    return (
+        "WARNING: the network is untrained, its weights are random numbers. The features have the right shape and mean "
+        "nothing; the file is marked trained = false."
+    )
+
+
+class _Totals:
+    """Frames done and still expected, over all videos; grows exact as videos are opened."""
+
+    def __init__(self) -> None:
+        self.videos = self.done = self.frames = 0
+        self.expected: dict[str, int] = {}
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self.videos = event.videos
+        elif isinstance(event, VideoStarted):
+            self.expected[event.id] = event.frames_expected or 0
+        elif isinstance(event, Progress):
+            self.frames += event.frames
+        elif isinstance(event, VideoFinished):
+            self.expected[event.id] = event.frames
+        elif isinstance(event, VideoFailed):
+            self.expected[event.id] = 0
+        self.done += isinstance(event, VideoFinished | VideoFailed)
+
+    @property
+    def total(self) -> int:
+        """Frames of all videos; those not opened yet count as the mean of the others."""
+        known = sum(self.expected.values())
+        return round(known * self.videos / len(self.expected)) if self.expected else 0
+
+
+class Bars:
+    """Two tqdm bars: everything, and the video that moved last."""
+
+    def __init__(self) -> None:
+        self._totals = _Totals()
+        self._all: tqdm[Any] | None = None
+        self._video: tqdm[Any] | None = None
+        self._current = ""
+        self._frames_of: dict[str, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Draws one event."""
+        self._totals.take(event)
+        if isinstance(event, RunStarted):
+            for text in (describe_start(event), warn_untrained(event)):
+                if text:
+                    tqdm.write(text, file=sys.stderr)
+            self._all = tqdm(desc=f"0/{event.videos} videos", unit=" frames", position=0, dynamic_ncols=True)
+            self._video = tqdm(unit=" frames", position=1, dynamic_ncols=True, leave=False)
+        elif isinstance(event, RunSummary):
+            self.close()
+        elif self._all is not None and self._video is not None:
+            self._draw(event, self._all, self._video)
+
+    def close(self) -> None:
+        """Removes the bars; also after an interruption."""
+        for bar in (self._video, self._all):
+            if bar is not None:
+                bar.close()
+        self._all = self._video = None
+
+    def _draw(self, event: Event, everything: tqdm[Any], video: tqdm[Any]) -> None:
+        if isinstance(event, VideoFailed):
+            tqdm.write(f"failed: {event.id}: {event.reason}", file=sys.stderr)
+        elif isinstance(event, VideoFinished):
+            for note in event.notes:
+                tqdm.write(f"note: {event.id}: {note}", file=sys.stderr)
+        elif isinstance(event, Progress):
+            self._frames_of[event.id] = self._frames_of.get(event.id, 0) + event.frames
+            if event.id != self._current:
+                self._current = event.id
+                video.reset(self._totals.expected.get(event.id) or None)
+                video.set_description_str(event.id, refresh=False)
+                video.update(self._frames_of[event.id])
+            else:
+                video.update(event.frames)
+            everything.update(event.frames)
+        everything.total = self._totals.total or None
+        everything.set_description_str(f"{self._totals.done}/{self._totals.videos} videos", refresh=False)
+
+
+class Lines:
+    """Plain lines, for log files: one a video, and one every half minute."""
+
+    def __init__(self) -> None:
+        self._totals = _Totals()
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """Prints one event, if it is worth a line."""
+        self._totals.take(event)
+        now = time.monotonic()
+        if isinstance(event, RunStarted):
+            self._started = self._last = now
+            for text in (describe_start(event), warn_untrained(event)):
+                if text:
+                    self._print(text)
+        elif isinstance(event, VideoFinished):
+            self._print(f"finished {event.id}: {event.rows} rows from {event.frames} frames")
+            for note in event.notes:
+                self._print(f"note: {event.id}: {note}")
+        elif isinstance(event, VideoFailed):
+            self._print(f"failed {event.id}: {event.reason}")
+        elif isinstance(event, Progress) and now - self._last >= LINE_EVERY_SECONDS:
+            self._last = now
+            totals, rate = self._totals, self._totals.frames / (now - self._started)
+            left = max(totals.total - totals.frames, 0) / rate
+            self._print(f"{totals.done}/{totals.videos} videos, {rate:.1f} frames/s, about {left:.0f} s left")
+
+    def _print(self, text: str) -> None:
+        print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
+
+
+def _ordinal(number: int) -> str:
+    return "" if number == 1 else f"{number}th " if number > 3 else {2: "2nd ", 3: "3rd "}[number]

@@ -1,0 +1,48 @@
+"""What both command lines share: consoles, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+
+from lcdc_extract import __version__
+from lcdc_extract.errors import LcdcError
+
+FAILED_VIDEOS, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit codes: some videos failed; nothing could be done as asked; stopped by Ctrl-C."""
+
+out = Console()
+err = Console(stderr=True)
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Wraps a command: errors meant for the user become text on stderr and exit code 2, without a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except LcdcError as error:
+            if err.is_terminal:
+                err.print(Panel(escape(str(error)), title="Error", title_align="left", border_style="red"))
+            else:
+                err.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(BAD_INPUT) from None
+
+    return wrapped
+
+
+def show_version(asked: bool) -> None:
+    """Callback of --version."""
+    if asked:
+        typer.echo(f"lcdc-extract {__version__}")
+        raise typer.Exit
