@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lcdc_extract.terminal import show_version
+from lcdc_extract.toolbox import weights
 from lcdc_extract.toolbox.doctor import doctor
 from lcdc_extract.toolbox.inspect import inspect
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(inspect)
 app.command()(doctor)
+app.add_typer(weights.app, name="weights")
 
 
 @app.callback()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -15,8 +17,12 @@ from torch import Tensor
 from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefaults, from_dict, to_dict
 from lcdc_extract.errors import ConfigError, WeightsError
 from lcdc_extract.network.lcdc import LCDC
+from lcdc_extract.weights.limits import check_safetensors
+from lcdc_extract.weights.storage import Storage, pack, stored_form, unpack
 
 SCHEMA = "lcdc-weights/1"
+STEP_COUNT = "num_batches_tracked"
+"""Batch norm's count of training steps; no part of the function."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,15 @@ class WeightsInfo:
     """Names of the outputs of cls_score, in order; empty when the network has none."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Where the numbers came from: source, date, licence, training data and so on."""
+    storage: Storage = "float32"
+    """How the file holds the numbers; a loaded network is float32 whatever this is."""
+    storage_error: dict[str, float] = field(default_factory=dict)
+    """What int8 storage did to the features, as `measure.storage_error` found it; empty for float32."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))
+        if self.storage not in get_args(Storage):
+            raise ConfigError(f"storage is {self.storage!r}; expected one of {', '.join(get_args(Storage))}")
         if self.class_names and len(self.class_names) != self.network.num_classes:
             raise ConfigError(f"{len(self.class_names)} class names for {self.network.num_classes} classes")
 
@@ -49,7 +61,7 @@ class Weights:
 
 
 def save_weights(path: Path, network: LCDC, info: WeightsInfo) -> None:
-    """Writes a weights file; `info.network` is stored as the network's own configuration must be.
+    """Writes a weights file, all or nothing, in the storage that `info` names.
 
     Raises:
         WeightsError: `info` describes another network, or the file cannot be written.
@@ -57,10 +69,14 @@ def save_weights(path: Path, network: LCDC, info: WeightsInfo) -> None:
     if info.network != network.config:
         raise WeightsError(f"the metadata describes {info.network}, the network is {network.config}")
     metadata = {"schema": SCHEMA} | {name: json.dumps(value) for name, value in _plain(info).items()}
+    unfinished = path.with_name(path.name + ".part")
     try:
-        save_file(layer_state(network), path, metadata)
+        save_file(pack(layer_state(network), info.storage), unfinished, metadata)
+        os.replace(unfinished, path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot write weights to {path}: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_info(path: Path) -> WeightsInfo:
@@ -69,6 +85,7 @@ def read_info(path: Path) -> WeightsInfo:
     Raises:
         WeightsError: not a safetensors file, truncated, or not one of ours.
     """
+    check_safetensors(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -91,29 +108,39 @@ def read_info(path: Path) -> WeightsInfo:
         ):
             values[name] = from_dict(kind, values[name])
         return from_dict(WeightsInfo, values)
-    except (ConfigError, KeyError, ValueError, AttributeError) as error:
+    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"the metadata of {path} is damaged or from a newer version: {error}") from error
 
 
-def load_weights(path: Path) -> Weights:
+def load_weights(path: Path, sha256: str | None = None) -> Weights:
     """Builds the network a file describes and fills it strictly.
 
+    Args:
+        path: a weights file.
+        sha256: the digest the file must have, which is checked before anything else looks at the file.
+
     Raises:
-        WeightsError: as `read_info`, or layers are missing, unknown or of another shape.
+        WeightsError: as `read_info`; the digest is another; layers are missing, unknown, of another shape, or hold
+            numbers that are not finite.
     """
+    check_safetensors(path)
+    found = sha256_of(path)
+    if sha256 is not None and found != sha256:
+        raise WeightsError(
+            f"{path} has the SHA-256 {found}, expected {sha256}: it is damaged or another file. Delete it and get it "
+            "again (lcdc weights fetch)."
+        )
     info = read_info(path)
-    network = LCDC(info.network)
-    _fill(network, load_file(path), path)
-    return Weights(path.stem, sha256_of(path), info, network)
+    with torch.device("meta"):  # shapes only: a file that lies about them is refused before it costs memory
+        network = LCDC(info.network)
+    _check_layers(network, info, path)
+    _fill(network, unpack(load_file(path)), path)
+    return Weights(path.stem, found, info, network)
 
 
 def layer_state(network: LCDC) -> dict[str, Tensor]:
     """The tensors a weights file holds, by layer name."""
-    return {
-        name: tensor.contiguous()
-        for name, tensor in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")  # counts training steps; no part of the function
-    }
+    return {name: tensor.contiguous() for name, tensor in network.state_dict().items() if not name.endswith(STEP_COUNT)}
 
 
 def sha256_of(path: Path) -> str:
@@ -125,19 +152,29 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _fill(network: LCDC, tensors: dict[str, Tensor], path: Path) -> None:
-    expected = layer_state(network)
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
-    problems += [f"{name} belongs to no layer" for name in tensors if name not in expected]
+def _check_layers(network: LCDC, info: WeightsInfo, path: Path) -> None:
+    expected = stored_form(layer_state(network), info.storage)
+    with safe_open(path, "pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} belongs to no layer" for name in found if name not in expected]
     problems += [
-        f"{name} is {tuple(tensors[name].shape)} {tensors[name].dtype}, expected {tuple(like.shape)} {like.dtype}"
-        for name, like in expected.items()
-        if name in tensors and (tensors[name].shape != like.shape or tensors[name].dtype != like.dtype)
+        f"{name} is {found[name]}, expected {form}"
+        for name, form in expected.items()
+        if name in found and found[name] != form
     ]
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise WeightsError(f"{path} does not fit the network it describes ({network.config.variant}): {shown}")
-    network.load_state_dict(tensors, strict=False)
+
+
+def _fill(network: LCDC, tensors: dict[str, Tensor], path: Path) -> None:
+    broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if broken:
+        raise WeightsError(f"{path} holds numbers that are not finite, in {', '.join(broken[:5])}")
+    steps = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(STEP_COUNT)}
+    network.load_state_dict(tensors | steps, assign=True)
 
 
 def _plain(info: WeightsInfo) -> dict[str, Any]:

@@ -2,45 +2,83 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
 from pathlib import Path
-
-import torch
 
 from lcdc_extract.config import PAPER
 from lcdc_extract.errors import WeightsError
-from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.weights.file import Weights, WeightsInfo, layer_state, load_weights
+from lcdc_extract.weights.fresh import fresh_network
+from lcdc_extract.weights.registry import FOLDER_VARIABLE, Entry, find_file, registry
 
 UNTRAINED = "untrained"
+DEFAULT = "lcdc-synth"
+"""Used when no weights are named, where the registry has it."""
 CHOICES = f"""\
   --weights PATH.safetensors  weights made for this package
+  --weights NAME              one of `lcdc weights list`
   --weights {UNTRAINED}         a random network: correct shapes, meaningless features, for trying things out"""
 
 
 def resolve_weights(name: str | None) -> Weights:
-    """Loads weights by path, or builds the `untrained` network.
+    """Loads weights by path or by name, or builds the `untrained` network. Never uses the network.
+
+    A path wins over a name. A name is looked up in the registry and its file in the LCDC_WEIGHTS folder, among the
+    package's own weights and in the user's cache, in this order; its digest is checked. `NAME.safetensors` in the
+    LCDC_WEIGHTS folder needs no entry.
 
     Raises:
         WeightsError: nothing of that name, or the file cannot be used.
     """
     if name == UNTRAINED:
         return untrained()
-    if name is None:
+    entry = registry().get(DEFAULT if name is None else name)
+    if name is None and entry is None:
         raise WeightsError(f"no weights were given, and no trained weights ship with this version. Choose:\n{CHOICES}")
+    if name is not None and (path := weights_path(name)) is not None:
+        return load_weights(path)
+    if entry is None:
+        raise WeightsError(f"--weights {name} is neither a file nor a name this package knows. Choose:\n{CHOICES}")
+    return load_entry(entry)
+
+
+def weights_path(name: str) -> Path | None:
+    """The file that `name` is, or is in the LCDC_WEIGHTS folder without an entry; None where it must be registered."""
     path = Path(name)
     if path.is_dir():
         raise WeightsError(f"--weights {name} is a directory; expected one .safetensors file")
-    if not path.exists():
-        raise WeightsError(f"--weights {name} is neither a file nor a name this package knows. Choose:\n{CHOICES}")
-    return load_weights(path)
+    if path.exists():
+        return path
+    folder = os.environ.get(FOLDER_VARIABLE)
+    own = Path(folder, f"{name}.safetensors") if folder and path.name == name else None
+    return own if own is not None and own.is_file() and name not in registry() else None
+
+
+def load_entry(entry: Entry) -> Weights:
+    """Loads a registered file.
+
+    Raises:
+        WeightsError: it is not on this machine, has another digest, or is not what the entry says.
+    """
+    path = find_file(entry)
+    if path is None:
+        hint = (
+            f"Get it with: lcdc weights fetch {entry.name}"
+            if entry.url
+            else f"Put {entry.file} into ${FOLDER_VARIABLE}"
+        )
+        raise WeightsError(f"{entry.name} is registered, but its file {entry.file} is not on this machine. {hint}")
+    weights = load_weights(path, entry.sha256)
+    if weights.info.network.variant != entry.variant:
+        raise WeightsError(f"{path} is a {weights.info.network.variant} network; its entry says {entry.variant}")
+    return dataclasses.replace(weights, name=entry.name)
 
 
 def untrained(seed: int = 0) -> Weights:
     """The paper's network with random numbers from `seed`, the same on every machine."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = LCDC(PAPER)
+    network = fresh_network(PAPER, seed)
     digest = hashlib.sha256()
     for name, tensor in sorted(layer_state(network).items()):
         digest.update(name.encode() + tensor.numpy().tobytes())
