@@ -31,6 +31,7 @@ def convert(
             help="model.ckpt-1000 (TensorFlow), initial weights (.pkl), or a state dict (.pth, .safetensors)."
         ),
     ],
+    *,
     out_file: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
     classes: Annotated[Path | None, typer.Option(help="Text file with one class name per line.")] = None,
     preset: Annotated[str | None, typer.Option(help=f"Sampling to store: {', '.join(PRESETS)}.")] = None,

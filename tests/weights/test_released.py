@@ -1,0 +1,253 @@
+"""`variant = "released"` against the NumPy oracle, joint by joint, and what each wrong detail would do to the features.
+
+The second half is the proof that the first half can fail: every detail is broken alone, on the network's side, and the
+features have to leave the tolerance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lcdc_extract import ops
+from lcdc_extract.config import RELEASED, Sampling
+from lcdc_extract.network import encoder
+from lcdc_extract.network.encoder import EncodedFrames
+from lcdc_extract.network.streaming import StreamingHead
+from tests.network.random_networks import relative_l2
+from tests.network.test_streaming import by_snippet, stream
+from tests.weights.conftest import ORDER, Lab
+
+TOLERANCE = 1e-4
+JOINTS = (
+    "pool1",
+    "res3d",
+    "res4f",
+    "offset 5a",
+    "offset 5b",
+    "offset 5c",
+    "res5c",
+    "conv_new_1",
+    "fusion",
+    "fc_new_1",
+    "fc_new_2",
+)
+
+
+@pytest.mark.parametrize("joint", JOINTS)
+def test_parity(lab: Lab, joint: str, record_property: Callable[[str, object], None]) -> None:
+    expected = torch.from_numpy(lab.expected[joint])
+    assert expected.std() > 0.1
+    error = relative_l2(lab.found[joint], expected)
+    record_property("relative_l2", error)
+    print(f"PARITY {joint}: {error:.1e}")
+    assert error < TOLERANCE
+
+
+def test_the_random_network_shows_what_it_should(lab: Lab) -> None:
+    offsets = np.stack([lab.expected[f"offset {block}"] for block in ("5a", "5b", "5c")])
+    assert 1 < offsets.std() < 3
+    rows = offsets[..., 0] + np.arange(14)[:, None]
+    assert 0.02 < np.mean((rows < 0) | (rows >= 14)) < 0.5
+    assert np.mean(lab.expected["fc_new_2"] > 0) > 0.2
+
+
+def test_streaming_equals_the_oracle(lab: Lab) -> None:
+    extraction = lab.network.for_extraction(torch.device("cpu"), torch.float32)
+    with torch.inference_mode():
+        encoded = extraction.encoder(lab.pixels)
+        order = [3, 2, *ORDER, 0, 1, 1]  # the oracle's window is the one of frame 10
+        frames = EncodedFrames(encoded.appearance[order], encoded.offsets[order])
+        rows, _ = stream(frames, Sampling(), [5], StreamingHead(extraction.head))
+        assert relative_l2(rows.features, by_snippet(frames, Sampling(), lab.network.head)) < 1e-5
+    assert relative_l2(rows.features[10], torch.from_numpy(lab.expected["fc_new_2"])) < TOLERANCE
+
+
+def test_a_whole_snippet_through_the_module(lab: Lab) -> None:
+    with torch.inference_mode():
+        features = lab.network(lab.pixels[ORDER][None])[0]
+    assert relative_l2(features, torch.from_numpy(lab.expected["fc_new_2"])) < TOLERANCE
+
+
+Patch = pytest.MonkeyPatch
+Break = Callable[[Lab, Patch], Tensor]
+BLOCKS = ("5a", "5b", "5c")
+
+
+def from_pixels(lab: Lab, pixels: Tensor | None = None) -> Tensor:
+    return lab.features(lab.network.encoder(lab.pixels if pixels is None else pixels))
+
+
+def from_res4f(lab: Lab) -> Tensor:
+    x, offsets = lab.found["res4f"].movedim(-1, 1), []
+    for block in BLOCKS:
+        x, offset = lab.network.encoder._bottleneck(block, x)
+        offsets.append(offset)
+    appearance = functional.relu(lab.network.conv_new_1(x))
+    return lab.features(EncodedFrames(appearance, torch.cat(offsets, dim=1)))
+
+
+def config(start: Callable[[Lab], Tensor], **changes: Any) -> Break:
+    def broken(lab: Lab, patch: Patch) -> Tensor:
+        wrong = dataclasses.replace(RELEASED, **changes)
+        for part in (lab.network.encoder, *(lab.network.get_submodule(f"res{block}_branch2b") for block in BLOCKS)):
+            patch.setattr(part, "config", wrong)
+        return start(lab)
+
+    return broken
+
+
+def layers(start: Callable[[Lab], Tensor], names: tuple[str, ...], **changes: Any) -> Break:
+    """Sets attributes of layers; a callable is given the old value."""
+
+    def broken(lab: Lab, patch: Patch) -> Tensor:
+        for name in names:
+            layer = lab.network.get_submodule(name)
+            for attribute, value in changes.items():
+                held = layer._parameters if attribute in layer._parameters else vars(layer)
+                patch.setitem(held, attribute, value(held[attribute]) if callable(value) else value)
+        return start(lab)
+
+    return broken
+
+
+def parameter(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], nn.Parameter]:
+    return lambda old: nn.Parameter(change(old).contiguous(), requires_grad=False)
+
+
+def epsilon(lab: Lab, patch: Patch) -> Tensor:
+    for layer in lab.network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            patch.setattr(layer, "eps", 1e-5)
+    return from_pixels(lab)
+
+
+def stride_in_3x3(lab: Lab, patch: Patch) -> Tensor:
+    for block in ("3a", "4a"):
+        patch.setattr(lab.network.get_submodule(f"res{block}_branch2a"), "stride", (1, 1))
+        patch.setattr(lab.network.get_submodule(f"res{block}_branch2b"), "stride", (2, 2))
+    return from_pixels(lab)
+
+
+def common_mean(lab: Lab, patch: Patch) -> Tensor:
+    mean = torch.tensor([123.68, 116.78, 103.94])[:, None, None]
+    return from_pixels(lab, lab.pixels + mean - mean.mean())
+
+
+def neighbours(expand: Callable[[Tensor], Tensor]) -> Break:
+    """Another way from two offset channels to 18."""
+
+    def deform(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, **options: Any) -> Tensor:
+        # Padding 1 would shrink the map in this layout: padding 2, and every tap one cell further.
+        options |= {"offset_layout": "per_tap", "padding": 2}
+        return ops.deform_conv2d(x, expand(offset) + 1, weight, bias, **options)
+
+    def broken(lab: Lab, patch: Patch) -> Tensor:
+        patch.setattr(encoder, "deform_conv2d", deform)
+        return from_res4f(lab)
+
+    return broken
+
+
+def shifted(distance: int, mode: str = "constant", *, transposed: bool = False) -> Callable[[Tensor], Tensor]:
+    def expand(offset: Tensor) -> Tensor:
+        padded = functional.pad(offset, [distance] * 4, mode=mode)
+        taps = [(i, j) for i in range(3) for j in range(3)]
+        taps = [(j, i) for i, j in taps] if transposed else taps
+        parts = [padded[:, :, i * distance :, j * distance :][:, :, :14, :14] for i, j in taps]
+        return torch.cat(parts, dim=1)  # (T, 18, 14, 14), (dy, dx) tap by tap
+
+    return expand
+
+
+def head(**options: Any) -> Break:
+    return lambda lab, _: released_head(lab, **options)
+
+
+def released_head(
+    lab: Lab,
+    *,
+    sign: int = 1,
+    appearance: slice = slice(0, 15),
+    time_padding: tuple[int, int] = (1, 2),
+    ceil: bool = False,
+    channels_first: bool = True,
+) -> Tensor:
+    """The temporal head with its details as arguments; the defaults are right."""
+    network, encoded = lab.network, lab.encoded
+    motion = sign * encoded.offsets[ORDER].diff(dim=0)
+    x = torch.cat([encoded.appearance[ORDER][appearance], motion], dim=1).movedim(1, 0)[None]
+    for i in (1, 2):
+        x = network.get_submodule(f"spacetime_conv{i}")(functional.pad(x, (0, 0, 0, 0, *time_padding)))
+        x = functional.relu(network.get_submodule(f"spacetime_bn{i}")(x))
+        x = functional.max_pool3d(x, (2, 1, 1), ceil_mode=ceil)
+    x = functional.max_pool2d(x.mean(dim=2), 2)  # (1, 256, 7, 7)
+    x = x if channels_first else x.movedim(1, -1)
+    return functional.relu(network.fc_new_2(functional.relu(network.fc_new_1(x.flatten(1)))))[0]
+
+
+OFFSETS = tuple(f"res{block}_branch2b_offset" for block in BLOCKS)
+DEFORMABLE = tuple(f"res{block}_branch2b" for block in BLOCKS)
+ZERO = parameter(torch.zeros_like)
+
+DETAILS: dict[str, Break] = {
+    "blue before red": lambda lab, _: from_pixels(lab, lab.pixels.flip(1) + 0),
+    "one mean for all colours": common_mean,
+    "conv1 padded 3/3": config(from_pixels, stem_padding=(3, 3)),
+    "conv1 without its bias": layers(from_pixels, ("conv1",), bias=ZERO),
+    "pool1 padded by 1": config(from_pixels, pool1_padding=1),
+    "stride in the 3x3": stride_in_3x3,
+    "batch norm epsilon 1e-5": epsilon,
+    "offset layer with rate 1": layers(from_res4f, OFFSETS, dilation=(1, 1), padding=(1, 1)),
+    "offset layer without its bias": layers(from_res4f, OFFSETS, bias=ZERO),
+    "dx before dy": neighbours(lambda offset: shifted(1)(offset.flip(1))),
+    "neighbours at distance 2": neighbours(shifted(2)),
+    "neighbours replicated at the border": neighbours(shifted(1, "replicate")),
+    "neighbours transposed": neighbours(shifted(1, transposed=True)),
+    "one offset for all taps": neighbours(lambda offset: offset.repeat(1, 9, 1, 1)),
+    "locally consistent as in the paper": config(from_res4f, offset_layout="per_site", res5_padding=2),
+    "deformable kernel, in and out swapped": layers(
+        from_res4f, DEFORMABLE, weight=parameter(lambda weight: weight.transpose(0, 1))
+    ),
+    "deformable kernel, rows and columns swapped": layers(
+        from_res4f, DEFORMABLE, weight=parameter(lambda weight: weight.transpose(2, 3))
+    ),
+    "deformable padding 2": config(from_res4f, res5_padding=2),
+    "deformable rate 1": config(from_res4f, res5_dilation=1),
+    "zero border": config(from_res4f, border="zero"),
+    "conv_new_1 without its bias": layers(from_res4f, ("conv_new_1",), bias=ZERO),
+    "motion with the other sign": head(sign=-1),
+    "motion left out": head(sign=0),
+    "appearance of frames 1 to 15": head(appearance=slice(1, 16)),
+    "time padded 2/1": head(time_padding=(2, 1)),
+    "last odd step pooled too": head(ceil=True),
+    "fc_new_1 in (H, W, C) order": head(channels_first=False),
+}
+
+
+@pytest.mark.parametrize("detail", DETAILS)
+def test_each_detail_matters(
+    lab: Lab, detail: str, monkeypatch: Patch, record_property: Callable[[str, object], None]
+) -> None:
+    with torch.inference_mode():
+        broken = DETAILS[detail](lab, monkeypatch)
+    size = relative_l2(broken, torch.from_numpy(lab.expected["fc_new_2"]))
+    record_property("relative_l2", size)
+    print(f"DETAIL {detail}: {size:.1e}")
+    assert size > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "unbroken", [config(from_res4f), neighbours(shifted(1)), head()], ids=["config", "neighbours", "head"]
+)
+def test_the_tools_that_break_things_are_right(lab: Lab, unbroken: Break, monkeypatch: Patch) -> None:
+    with torch.inference_mode():
+        features = unbroken(lab, monkeypatch)
+    assert relative_l2(features, torch.from_numpy(lab.expected["fc_new_2"])) < TOLERANCE
