@@ -94,7 +94,7 @@ def folders() -> list[Path]:
 
 def package_folder() -> Path:
     """The weights that come with the package: inside it when installed, beside it in a source checkout."""
-    installed, checkout = PACKAGE / "weights" / "data", PACKAGE.parent / "weights"
+    installed, checkout = PACKAGE / "data" / "weights", PACKAGE.parent / "weights"
     return installed if (installed / FILE).is_file() else checkout
 
 

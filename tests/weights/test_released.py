@@ -66,7 +66,8 @@ def test_streaming_equals_the_oracle(lab: Lab) -> None:
         order = [3, 2, *ORDER, 0, 1, 1]  # the oracle's window is the one of frame 10
         frames = EncodedFrames(encoded.appearance[order], encoded.offsets[order])
         rows, _ = stream(frames, Sampling(), [5], StreamingHead(extraction.head))
-        assert relative_l2(rows.features, by_snippet(frames, Sampling(), lab.network.head)) < 1e-5
+        some = by_snippet(frames, Sampling(stride=10), lab.network.head)
+    assert relative_l2(rows.features[::10], some) < 1e-5
     assert relative_l2(rows.features[10], torch.from_numpy(lab.expected["fc_new_2"])) < TOLERANCE
 
 

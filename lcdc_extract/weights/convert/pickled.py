@@ -67,7 +67,8 @@ def _check_groups(arrays: dict[str, Array], group: int | None) -> None:
             "Choose with --group 0, 1, 2 or 3 (the authors took 0 for 50 Salads and 3 for GTEA)."
         )
     if channels and channels != {72} and group is not None:
-        raise WeightsError(f"--group {group} was given, but the offset layers have {channels} channels. Leave it out.")
+        found = ", ".join(map(str, sorted(channels)))
+        raise WeightsError(f"--group {group} needs offset layers of 72 channels; these have {found}. Leave it out.")
 
 
 def _channels_last(kernel: Array | None) -> bool:

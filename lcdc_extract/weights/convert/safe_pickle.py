@@ -80,9 +80,11 @@ def _from_bytes(content: Any, dtype: Any, shape: Any, order: str = "C") -> Array
     return np.frombuffer(content, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
-def _buffer_array(content: Any, dtype: Any, shape: Any, order: str = "C", *_: Any) -> _Array:
+def _buffer_array(content: Any, dtype: Any, shape: Any, order: str = "C", axes: Any = None) -> _Array:
+    """Stands for numpy's _frombuffer; `axes` is how numpy since 2.3 writes an array that is neither C nor F."""
     result = _Array()
-    result.array = _from_bytes(content, dtype, shape, order)
+    array = _from_bytes(content, dtype, shape, order)
+    result.array = array if axes is None else array.transpose(axes)
     return result
 
 
