@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request, build_opener
 
 from lcdc_extract.errors import WeightsError
 from lcdc_extract.weights.file import sha256_of
@@ -69,7 +69,7 @@ def _download(entry: Entry, part: IO[bytes], report: Report) -> None:
         return
     request = Request(entry.url, headers={"Range": f"bytes={held}-"} if held else {})
     try:
-        response = urlopen(request, timeout=TIMEOUT_SECONDS)
+        response = build_opener().open(request, timeout=TIMEOUT_SECONDS)  # with the proxies of the environment
     except HTTPError as error:
         if error.code == NOTHING_LEFT and held:  # the file there is shorter than what is held here
             _restart(part)

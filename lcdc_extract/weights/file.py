@@ -174,7 +174,8 @@ def _fill(network: LCDC, tensors: dict[str, Tensor], path: Path) -> None:
     if broken:
         raise WeightsError(f"{path} holds numbers that are not finite, in {', '.join(broken[:5])}")
     steps = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(STEP_COUNT)}
-    network.load_state_dict(tensors | steps, assign=True)
+    network.to_empty(device="cpu")
+    network.load_state_dict(tensors | steps)  # copies: the file may change or go while the network is in use
 
 
 def _plain(info: WeightsInfo) -> dict[str, Any]:
