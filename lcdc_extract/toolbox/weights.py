@@ -195,7 +195,8 @@ def print_info(name: str, info: WeightsInfo) -> None:
     """What a reader of the metadata wants to know."""
     from rich.table import Table
 
-    table = Table("", "", title=name, title_justify="left", show_header=False)
+    table = Table(title=name, title_justify="left", show_header=False)
+    table.add_column()
     table.add_column(overflow="fold")
     state = "yes" if info.trained else "NO: features of this network mean nothing until it is trained"
     rows = {"trained": state, "storage": info.storage}

@@ -31,7 +31,7 @@ def convert(path: Path, options: ConvertOptions) -> Conversion:
     network, rows = carry_out(plan, options.drop)
     info = plan.info
     provenance = {
-        "source": f"{kind} {path.name}",
+        "source": f"{kind}, {path.name}",
         "source_sha256": _digest(path),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "licence": options.licence,
