@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefaults, from_dict, to_dict
@@ -71,7 +71,8 @@ def save_weights(path: Path, network: LCDC, info: WeightsInfo) -> None:
     metadata = {"schema": SCHEMA} | {name: json.dumps(value) for name, value in _plain(info).items()}
     unfinished = path.with_name(path.name + ".part")
     try:
-        save_file(pack(layer_state(network), info.storage), unfinished, metadata)
+        # Not save_file, which gives files that nobody else can read.
+        unfinished.write_bytes(save(pack(layer_state(network), info.storage), metadata))
         os.replace(unfinished, path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot write weights to {path}: {error}") from error
