@@ -13,7 +13,6 @@ from tqdm import tqdm
 from lcdc_extract.pipeline import (
     Event,
     Progress,
-    Reporter,
     RunStarted,
     RunSummary,
     VideoFailed,
@@ -24,17 +23,23 @@ from lcdc_extract.pipeline import (
 LINE_EVERY_SECONDS = 30.0
 
 
-def choose_reporter(json_events: bool) -> Reporter:
+def choose_reporter(json_events: bool) -> JsonLines | Bars | Lines:
     """JSON if asked for, bars on a terminal, otherwise lines."""
     if json_events:
-        return json_lines
+        return JsonLines()
     return Bars() if sys.stderr.isatty() else Lines()
 
 
-def json_lines(event: Event) -> None:
-    """One JSON object a line; `event` is its kind."""
-    values: dict[str, Any] = {"event": type(event).__name__} | asdict(event)
-    print(json.dumps(values, default=str), flush=True)
+class JsonLines:
+    """One JSON object a line on stdout; its key `event` is the kind of event."""
+
+    def __call__(self, event: Event) -> None:
+        """Prints one event."""
+        values: dict[str, Any] = {"event": type(event).__name__} | asdict(event)
+        print(json.dumps(values, default=str), flush=True)
+
+    def close(self) -> None:
+        """Nothing to clean up."""
 
 
 def describe_start(event: RunStarted) -> str:
@@ -162,6 +167,9 @@ class Lines:
             totals, rate = self._totals, self._totals.frames / (now - self._started)
             left = max(totals.total - totals.frames, 0) / rate
             self._print(f"{totals.done}/{totals.videos} videos, {rate:.1f} frames/s, about {left:.0f} s left")
+
+    def close(self) -> None:
+        """Nothing to clean up."""
 
     def _print(self, text: str) -> None:
         print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)

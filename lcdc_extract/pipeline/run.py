@@ -66,7 +66,7 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
     engine = Engine[str](weights, config, sampling, on_rows=run.on_rows, on_end=run.on_end)
     record = run_record(config, weights, sampling, engine)
     with FeatureStore(config.out, record, overwrite=config.overwrite) as store:
-        todo = _unfinished(sources, store)
+        todo = unfinished(sources, store)
         skipped = tuple(source.id for source in sources if source not in todo)
         report(
             RunStarted(
@@ -226,7 +226,7 @@ def _write(part: PartWriter, features: Tensor, arrays: dict[str, npt.NDArray[Any
     part.append(arrays | {"features": features.float().cpu().numpy()})
 
 
-def _unfinished(sources: list[VideoSource], store: FeatureStore) -> list[VideoSource]:
+def unfinished(sources: list[VideoSource], store: FeatureStore) -> list[VideoSource]:
     """The videos the output does not hold yet.
 
     Raises:

@@ -77,7 +77,7 @@ class DecordDecoder:
 
     def __init__(self, path: Path, log: Callable[[], str] = str) -> None:
         try:
-            import decord  # noqa: PLC0415
+            import decord
         except (ImportError, OSError) as error:
             raise VideoError(f"decord cannot be loaded ({error}); `pip install decord`, or use --decoder av") from error
         self._log = log
@@ -132,7 +132,7 @@ class AvDecoder:
 
     def __init__(self, path: Path) -> None:
         try:
-            import av  # noqa: PLC0415
+            import av
         except ImportError as error:
             raise VideoError("PyAV is not installed; run `pip install lcdc-extract[av]`") from error
         self._av = av
