@@ -146,9 +146,10 @@ class AvDecoder:
         self._stream: Any = self._container.streams.video[0]
         self._stream.codec_context.thread_count = NUM_THREADS
         self._pictures = self._decode()
-        self._first = next(self._pictures, None)
-        if self._first is None:
+        first = next(self._pictures, None)
+        if first is None:
             raise VideoError(f"no frame could be decoded; {self.damaged_packets} packets are damaged")
+        self._first = first
         height, width, _ = self._first[1].shape
         fps = _known_rate(float(self._stream.average_rate or 0))
         self.info = VideoInfo(width, height, fps, self._stream.frames or None, f"av {av.__version__}")
