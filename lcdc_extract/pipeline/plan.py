@@ -68,6 +68,8 @@ def _planned(source: VideoSource, found: Any, sampling: Sampling) -> PlannedVide
         return PlannedVideo(source.id, 0, 0, "already finished")
     if not isinstance(found, VideoInfo):
         return PlannedVideo(source.id, 0, 0, f"cannot be read: {found.reason}")
+    if sampling.fps is not None and 0 < found.fps * FPS_SLACK < sampling.fps:
+        return PlannedVideo(source.id, 0, 0, f"will fail: {sampling.fps:g} frames/s asked for, it has {found.fps:.2f}")
     frames = sampled_frames(found, sampling)
     rows = None if frames is None else -(-frames // sampling.stride)
     if frames is not None and sampling.align == "released":
