@@ -85,7 +85,7 @@ def test_conversions_that_differ_between_versions_of_ffmpeg(
 
 @both_decoders
 @pytest.mark.parametrize("rotation", [90, 180, 270])
-@pytest.mark.parametrize("size", [(64, 48), (80, 64), (72, 48)])
+@pytest.mark.parametrize("size", [(64, 48), (72, 56)])
 def test_rotation_is_applied(rotation: int, size: tuple[int, int], decoder: str, tmp_path: Path) -> None:
     path = render_clip(tmp_path / "a.mp4", rotation=rotation, num_frames=5, size=size)
     rgb, _ = decode_with_ffmpeg(path)
