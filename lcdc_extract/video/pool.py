@@ -168,7 +168,7 @@ class DecoderPool:
         return min(_POLL_SECONDS, self._timeout_seconds / 4)
 
     def _elapsed_seconds(self) -> float:
-        """Since the last visit, but no more than one wait: while nobody asked, or the machine slept, no child is late."""
+        """Since the last visit, but at most one wait: while nobody asked, or the machine slept, no child is late."""
         now = time.monotonic()
         elapsed = min(now - self._last_visit, self._wait_seconds())
         self._last_visit = now

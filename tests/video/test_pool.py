@@ -193,11 +193,12 @@ def test_child_waits_for_slots_and_is_not_blamed_for_it(long_clip: Path) -> None
 def test_slow_consumer_is_not_the_childs_fault(long_clip: Path) -> None:
     with DecoderPool([source(long_clip)], decoders=1) as pool:
         events = iter(pool)
-        chunk = first_chunk(events)
+        chunks = [first_chunk(events) for _ in range(SLOTS)]
         child = pool._children[0].pid
         pool._timeout_seconds = 1.0
         os.kill(child, signal.SIGSTOP)
-        chunk.release()
+        for chunk in chunks:
+            chunk.release()
         threading.Timer(2.5, os.kill, (child, signal.SIGCONT)).start()
         time.sleep(2.4)  # nobody asks the pool meanwhile; all it may blame the child for is the last tenth
         rest = drain(events)
