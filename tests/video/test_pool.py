@@ -199,8 +199,8 @@ def test_slow_consumer_is_not_the_childs_fault(long_clip: Path) -> None:
         os.kill(child, signal.SIGSTOP)
         for chunk in chunks:
             chunk.release()
-        threading.Timer(2.5, os.kill, (child, signal.SIGCONT)).start()
-        time.sleep(2.4)  # nobody asks the pool meanwhile; all it may blame the child for is the last tenth
+        threading.Timer(2.8, os.kill, (child, signal.SIGCONT)).start()
+        time.sleep(2.4)  # nobody asks the pool meanwhile; all it may blame the child for is what follows
         rest = drain(events)
     assert [type(event) for event in rest] == [VideoEnded]
 
