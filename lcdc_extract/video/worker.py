@@ -1,5 +1,6 @@
-"""The child process that decodes: `python -m lcdc_extract.video.worker <descriptor of a socket to the parent>`.
+"""The child process that decodes: `python -m lcdc_extract.video.worker DESCRIPTOR PARENT`.
 
+DESCRIPTOR is a socket to the parent, PARENT its process id.
 decord and ffmpeg can crash, spin for ever holding the interpreter lock, or write to standard output; here none of that
 reaches the user's process. Standard output and error are a file the parent gave us.
 """
@@ -36,15 +37,23 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Does one job after the other until the parent hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    connection = Connection(int(sys.argv[1]))
+    descriptor, parent = (int(argument) for argument in sys.argv[1:])
+    _die_with(parent)
+    connection = Connection(descriptor)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             message = connection.recv()
             if isinstance(message, Job):  # a slot of the last video may still be freed after its end
                 _do(message, connection)
                 connection.send(Ready())
+
+
+def _die_with(parent: int) -> None:
+    """Has the kernel end us with our parent, even while native code spins."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was faster
+        sys.exit()
 
 
 def _do(job: Job, connection: Connection) -> None:

@@ -5,6 +5,7 @@ Independent of lcdc_extract.video.decoders on purpose.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Decoded:
     ended: VideoEnded
 
 
+@functools.lru_cache(maxsize=1)
 def decode_with_ffmpeg(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns rgb (T,H,W,3), not rotated, and container times (T,) in seconds."""
     pictures, times = [], []

@@ -65,11 +65,6 @@ def test_file_that_vanished(decoder: str, tmp_path: Path) -> None:
     assert failure(tmp_path / "gone.mp4", decoder=decoder) == "the file is no longer there"
 
 
-def test_unreadable_file_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "a" * 300 + ".mp4"
-    assert failure(tmp_path / name)
-
-
 def cut_in_the_data(path: Path) -> Path:
     """An MP4 whose index comes first and announces 60 frames, while the data breaks off after about 36."""
     render_clip(path, num_frames=60, container_options={"movflags": "faststart"})

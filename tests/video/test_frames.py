@@ -65,27 +65,27 @@ def test_frames_and_times_equal_ffmpeg(name: str, decoder: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("file", "options", "mean_difference"),
     [
-        ("a.mp4", {"pix_fmt": "yuv420p10le"}, 2.5),
-        ("a.webm", {"codec": "libvpx-vp9", "size": (321, 241), "num_frames": 10}, 3.0),
+        ("a.mp4", {"pix_fmt": "yuv420p10le"}, {"decord": 2.5, "av": 2.5}),
+        ("a.webm", {"codec": "libvpx-vp9", "size": (321, 241), "num_frames": 10}, {"decord": 3.0, "av": 0.001}),
     ],
     ids=["10-bit", "odd-size-with-halved-colour"],
 )
 def test_conversions_that_differ_between_versions_of_ffmpeg(
-    file: str, options: dict[str, Any], mean_difference: float, decoder: str, tmp_path: Path
+    file: str, options: dict[str, Any], mean_difference: dict[str, float], decoder: str, tmp_path: Path
 ) -> None:
     """The way ffmpeg converts the colours of these has changed, and depends on who calls it."""
     path = render_clip(tmp_path / file, **options)
     rgb, times = decode_with_ffmpeg(path)
     found = decode(path, decoder=decoder)
     assert found.rgb.shape == rgb.shape
-    assert np.abs(found.rgb.astype(float) - rgb).mean() < mean_difference
+    assert np.abs(found.rgb.astype(float) - rgb).mean() < mean_difference[decoder]
     assert [read_number(picture) for picture in found.rgb] == list(range(len(rgb)))
     np.testing.assert_allclose(found.times, times - times[0], atol=1e-6)
 
 
 @both_decoders
 @pytest.mark.parametrize("rotation", [90, 180, 270])
-@pytest.mark.parametrize("size", [(64, 48), (80, 64), (72, 48)])
+@pytest.mark.parametrize("size", [(64, 48), (72, 56)])
 def test_rotation_is_applied(rotation: int, size: tuple[int, int], decoder: str, tmp_path: Path) -> None:
     path = render_clip(tmp_path / "a.mp4", rotation=rotation, num_frames=5, size=size)
     rgb, _ = decode_with_ffmpeg(path)
