@@ -1,6 +1,6 @@
 """Renders demo/clip.mp4: a board, and a knife-like bar that cuts, then a spoon-like bar that stirs.
 
-    python demo/render_clip.py demo/clip.mp4
+python demo/render_clip.py demo/clip.mp4
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from lcdc_extract.config import ExtractConfig, Sampling
+from lcdc_extract.errors import VideoError
 from lcdc_extract.features import FeatureStore, check_ids, check_output
 from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream
 from lcdc_extract.pipeline.engine import Engine, choose_device
 from lcdc_extract.pipeline.record import run_record
 from lcdc_extract.pipeline.run import sampled_frames, unfinished
-from lcdc_extract.video import VideoInfo, VideoSource, discover, probe
+from lcdc_extract.video import VideoInfo, VideoSource, check_rate, discover, probe
 from lcdc_extract.weights.resolve import resolve_weights
 
 
@@ -68,8 +69,10 @@ def _planned(source: VideoSource, found: Any, sampling: Sampling) -> PlannedVide
         return PlannedVideo(source.id, 0, 0, "already finished")
     if not isinstance(found, VideoInfo):
         return PlannedVideo(source.id, 0, 0, f"cannot be read: {found.reason}")
-    if sampling.fps is not None and 0 < found.fps * FPS_SLACK < sampling.fps:
-        return PlannedVideo(source.id, 0, 0, f"will fail: {sampling.fps:g} frames/s asked for, it has {found.fps:.2f}")
+    try:
+        check_rate(sampling.fps, found.fps)
+    except VideoError as error:
+        return PlannedVideo(source.id, 0, 0, f"will fail: {error}")
     frames = sampled_frames(found, sampling)
     rows = None if frames is None else -(-frames // sampling.stride)
     if frames is not None and sampling.align == "released":

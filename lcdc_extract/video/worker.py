@@ -24,10 +24,7 @@ import numpy as np
 from lcdc_extract.errors import VideoError
 from lcdc_extract.video.decoders import DecodedFrame, Decoder, open_decoder
 from lcdc_extract.video.messages import BEAT_SECONDS, SLOTS, Beat, Ended, Failed, Filled, Job, Opened, Ready, Ring
-from lcdc_extract.video.sampling import FrameSelector
-
-FPS_SLACK = 1.001
-"""30 frames/s may be asked of a video at 29.97."""
+from lcdc_extract.video.sampling import FrameSelector, check_rate
 
 _HASH_BYTES = 4 << 20
 _LOG_BYTES = 1 << 20
@@ -79,12 +76,7 @@ def _open(job: Job) -> Decoder:
         if not file.read(1):
             raise VideoError("the file is empty (0 bytes); copy it again")
     decoder = open_decoder(path, job.decoder, _native_log)
-    info = decoder.info
-    if job.fps is not None and 0 < info.fps * FPS_SLACK < job.fps:
-        raise VideoError(
-            f"--fps {job.fps:g} is more than the video's {info.fps:g} frames per second, so frames would be copies; "
-            f"give at most {info.fps:g}"
-        )
+    check_rate(job.fps, decoder.info.fps)
     return decoder
 
 
