@@ -44,11 +44,12 @@ class JsonLines:
 
 def describe_start(event: RunStarted) -> str:
     """The run in one line."""
-    rate = f"{event.fps:g} frames/s" if event.fps is not None else f"every {_ordinal(event.frame_step)}frame"
+    frames = f"{event.fps:g} frames/s" if event.fps is not None else f"every {_ordinal(event.frame_step)}frame"
+    rows = f", a row for every {_ordinal(event.stride)}of those" if event.stride > 1 else ""
     skipped = f", {event.already_finished} already finished" if event.already_finished else ""
     return (
-        f"{event.videos} videos{skipped}; network sees {rate}, a feature for every {_ordinal(event.stride)}of those; "
-        f"weights {event.weights}, {event.device}, {event.precision}, operator {event.operator}"
+        f"{event.videos} videos{skipped}; {frames}{rows}; weights {event.weights}, {event.device}, {event.precision}, "
+        f"operator {event.operator}"
     )
 
 
@@ -176,4 +177,8 @@ class Lines:
 
 
 def _ordinal(number: int) -> str:
-    return "" if number == 1 else f"{number}th " if number > 3 else {2: "2nd ", 3: "3rd "}[number]
+    """'' for 1, '2nd ', '3rd ', '4th ' and so on."""
+    if number == 1:
+        return ""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending} "

@@ -14,6 +14,7 @@ import torch
 from lcdc_extract import ExtractConfig, extract, open_features
 from lcdc_extract.config import PreprocessConfig
 from lcdc_extract.errors import OutputError
+from lcdc_extract.features import FeatureStore
 from lcdc_extract.network.preprocess import preprocess
 from lcdc_extract.pipeline import Event, Progress, RunStarted, RunSummary, VideoFailed, VideoFinished, VideoStarted
 from lcdc_extract.pipeline.plan import plan
@@ -124,6 +125,18 @@ def test_a_rerun_does_nothing_or_refuses(videos: Path, tmp_path: Path) -> None:
         extract(config)
     assert (tmp_path / "f.h5").stat().st_mtime_ns == before
     assert extract(ExtractConfig((str(clip),), tmp_path / "f.h5", weights="untrained", overwrite=True)).frames == 17
+
+
+def test_stopped_before_the_last_step(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ExtractConfig((str(videos / "b.mkv"),), tmp_path / "f.h5", weights="untrained", frame_step=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureStore, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            extract(config)
+    assert not (tmp_path / "f.h5").exists()
+    summary = extract(config)
+    assert (summary.already_finished, summary.videos_in_file, summary.frames) == (("b",), 1, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
 
 
 def test_nothing_readable_writes_nothing(tmp_path: Path) -> None:
