@@ -62,7 +62,7 @@ def sample_taps(x: Tensor, offset: Tensor, taps: Taps, offset_groups: int, borde
     out_height, out_width = offset.shape[-2:]
     (kernel_rows, kernel_columns), (pad_rows, pad_columns) = taps.kernel, taps.padding
     real, device = shapes.accumulator(x.dtype), x.device
-    fields = offset.to(real).reshape(batch, offset_groups, -1, 2, out_height, out_width)
+    fields = offset.to(real).reshape(batch, offset_groups, kernel_rows * kernel_columns, 2, out_height, out_width)
     tap_rows = torch.arange(kernel_rows, device=device).repeat_interleave(kernel_columns) * taps.dilation[0] - pad_rows
     tap_columns = torch.arange(kernel_columns, device=device).repeat(kernel_rows) * taps.dilation[1] - pad_columns
     rows = torch.arange(out_height, device=device) * taps.stride[0] + tap_rows[:, None]  # (taps, Ho)
@@ -137,10 +137,8 @@ def deform_conv2d(
     taps = shapes.make_taps(weight.shape[2:], stride, padding, dilation)
     offset = offset_per_tap(x, offset, taps, offset_groups, offset_layout)
     sampled = sample_taps(x, offset, taps, offset_groups, border)
-    gathered = sampled.reshape(
-        x.shape[0], groups, -1, sampled.shape[-2] * sampled.shape[-1]
-    )  # (N, groups, C/g*taps, P)
-    kernels = weight.reshape(groups, weight.shape[0] // groups, -1)
+    kernels = weight.reshape(groups, weight.shape[0] // groups, -1)  # (groups, O/groups, C/groups * taps)
+    gathered = sampled.reshape(x.shape[0], groups, kernels.shape[2], sampled.shape[3] * sampled.shape[4])
     result = (kernels @ gathered).reshape(x.shape[0], weight.shape[0], *sampled.shape[-2:])
     return result if bias is None else result + bias[:, None, None]
 
