@@ -29,6 +29,13 @@ const CpuKernels& kernels_for(const LcdcProblem& problem) {
   return kernels_baseline[problem.dtype];
 }
 
+// A thread that gets less than about 0.1 ms of work costs more than it brings.
+int useful_threads(const Geometry& g, int threads) {
+  constexpr int64_t kValuesPerThread = 1 << 17;
+  const int64_t values = static_cast<int64_t>(count_places(g)) * g.channels;
+  return static_cast<int>(std::clamp<int64_t>(values / kValuesPerThread, 1, std::max(threads, 1)));
+}
+
 std::vector<double> zero_pixel(const Geometry& g) { return std::vector<double>(g.channels, 0.0); }
 
 }  // namespace
@@ -36,7 +43,7 @@ std::vector<double> zero_pixel(const Geometry& g) { return std::vector<double>(g
 LCDC_API int lcdc_cpu_sample(const LcdcProblem* problem, const void* x, const void* offset, void* columns, int threads) {
   Geometry g;
   if (const int code = prepare(*problem, &g)) return code;
-  kernels_for(*problem).sample(g, x, offset, zero_pixel(g).data(), columns, std::max(threads, 1));
+  kernels_for(*problem).sample(g, x, offset, zero_pixel(g).data(), columns, useful_threads(g, threads));
   return 0;
 }
 
@@ -44,7 +51,7 @@ LCDC_API int lcdc_cpu_grad_x(const LcdcProblem* problem, const void* grad_column
                              int threads) {
   Geometry g;
   if (const int code = prepare(*problem, &g)) return code;
-  kernels_for(*problem).grad_x(g, grad_columns, offset, grad_x, std::max(threads, 1));
+  kernels_for(*problem).grad_x(g, grad_columns, offset, grad_x, useful_threads(g, threads));
   return 0;
 }
 
@@ -52,7 +59,7 @@ LCDC_API int lcdc_cpu_grad_offset(const LcdcProblem* problem, const void* grad_c
                                   void* grad_offset, int threads) {
   Geometry g;
   if (const int code = prepare(*problem, &g)) return code;
-  kernels_for(*problem).grad_offset(g, grad_columns, x, offset, zero_pixel(g).data(), grad_offset, std::max(threads, 1));
+  kernels_for(*problem).grad_offset(g, grad_columns, x, offset, zero_pixel(g).data(), grad_offset, useful_threads(g, threads));
   return 0;
 }
 
