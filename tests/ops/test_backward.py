@@ -116,17 +116,39 @@ def test_blocks_and_empty_batches(device: str, layout: str, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", [1, 64, 130, 516])
+def test_channels_shared_out_among_threads(device: str, channels: int) -> None:
+    """One image on several threads is split by channels; on CUDA several blocks share one, with a remainder."""
+    x = torch.randn(1, channels, 24, 23, dtype=torch.float64, device=device)
+    offset = torch.randn(1, 2, 24, 23, dtype=torch.float64, device=device)
+    grad = torch.randn_like(x)
+    results = []
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        for implementation in IMPLEMENTATIONS:
+            inputs = [x.clone().requires_grad_(), offset.clone().requires_grad_()]
+            result = ops.warp(*inputs, implementation=implementation)
+            results.append(torch.autograd.grad(result, inputs, grad))
+    finally:
+        torch.set_num_threads(threads)
+    for got, want in zip(results[1], results[0], strict=True):
+        assert error(got, want) < 1e-12
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_deterministic(device: str) -> None:
     """Bit for bit, whatever the number of threads; on CUDA when torch is told to be deterministic."""
-    case = make_case(batch=2).to(device, torch.float32)
-    case.offset = torch.rand_like(case.offset)  # many sites share pixels
+    torch.manual_seed(0)
+    x = torch.randn(1, 516, 24, 23, device=device)
+    offset = 3 * torch.randn(1, 2, 24, 23, device=device)  # many sites share pixels
     threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     runs = []
     try:
         torch.use_deterministic_algorithms(True, warn_only=True)
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            runs.append(sample_gradients(case))
+            runs.append(warp_gradients(x, offset))
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(before)
@@ -134,13 +156,9 @@ def test_deterministic(device: str) -> None:
         assert all(torch.equal(got, want) for got, want in zip(run, runs[0], strict=True))
 
 
-def sample_gradients(case: Case) -> tuple[Tensor, ...]:
-    """Of the sampling alone: how torch's own products round may depend on the threads."""
-    x, offset = leaves(case)[:2]
-    s = case.settings
-    columns = torch.ops.lcdc.deform_sample(x, offset, [3, 2], s.stride, s.padding, s.dilation, 1, s.border)
-    torch.manual_seed(2)
-    return torch.autograd.grad(columns, (x, offset), torch.randn(columns.shape).to(columns))
+def warp_gradients(x: Tensor, offset: Tensor) -> tuple[Tensor, ...]:
+    x, offset = x.clone().requires_grad_(), offset.clone().requires_grad_()
+    return torch.autograd.grad(ops.warp(x, offset, implementation="native").square().sum(), (x, offset))
 
 
 def test_second_derivatives_are_refused() -> None:

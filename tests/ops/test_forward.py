@@ -196,12 +196,18 @@ def alone(x: Tensor) -> Tensor:
 
 
 def test_rounding_to_half_types_is_to_nearest_even() -> None:
-    """x/2 at offset 0.5 beyond the edge: exact in float32, then one rounding, as torch rounds."""
+    """Halfway between neighbours, where ties show, and at a random share: exact in float32, then torch's rounding."""
     torch.manual_seed(0)
     for dtype in (torch.float16, torch.bfloat16):
-        values = (torch.randn(4096) * torch.logspace(-8, 4, 4096)).to(dtype)
+        first = (torch.randn(4096) * torch.logspace(-8, 4, 4096)).to(dtype)
+        second = (first.view(torch.int16) + 1).view(dtype)
+        offset = torch.zeros(4096, 2, 1, 2)
+        offset[:, 1, 0, 0] = 0.5
+        x = torch.stack([first, second], -1)[:, None, None]  # (4096, 1, 1, 2)
+        got = ops.warp(x, offset, implementation="native")[:, 0, 0, 0]
+        assert torch.equal(got, ((first.double() + second.double()) / 2).to(dtype))
         share = torch.rand(4096)
         offset = torch.zeros(4096, 2, 1, 1)
         offset[:, 0, 0, 0] = share
-        got = ops.warp(values.reshape(-1, 1, 1, 1), offset, implementation="native").flatten()
-        assert torch.equal(got, (values.float() * (1 - share)).to(dtype))
+        got = ops.warp(first.reshape(-1, 1, 1, 1), offset, implementation="native").flatten()
+        assert torch.equal(got, (first.float() * (1 - share)).to(dtype))
