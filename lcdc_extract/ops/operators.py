@@ -32,7 +32,7 @@ def warp(
             `implementation()`.
 
     Returns:
-        (N, C, H, W), dtype of x; channels-last from the compiled library. Positions that are NaN or far away read 0.
+        (N, C, H, W), dtype of x, contiguous if x is, else channels-last. Positions that are NaN or far away read 0.
 
     Raises:
         OperatorError: shapes, dtypes or devices do not fit, or the library cannot run.
@@ -42,7 +42,7 @@ def warp(
     shapes.check_input(x, offset_groups, border)
     shapes.check_offset(x, offset, 2 * offset_groups, (x.shape[2], x.shape[3]))
     columns: Tensor = native.deform_sample(x, offset, *_geometry(Taps(), offset_groups, border))
-    return columns.squeeze(3).permute(0, 3, 1, 2)  # (N, H, W, 1, C) -> (N, C, H, W)
+    return _in_format_of(x, columns.squeeze(3).permute(0, 3, 1, 2))  # (N, H, W, 1, C) -> (N, C, H, W)
 
 
 def locally_consistent_conv2d(
@@ -153,13 +153,20 @@ def deform_conv2d(
     taps = shapes.make_taps(weight.shape[2:], stride, padding, dilation)
     offset = reference.offset_per_tap(x, offset, taps, offset_groups, offset_layout)
     result: Tensor = native.deform_conv(x, offset, weight, *_geometry(taps, offset_groups, border), groups)
-    return result if bias is None else result + bias[:, None, None]
+    return _in_format_of(x, result if bias is None else result + bias[:, None, None])
 
 
 def _geometry(
     taps: Taps, offset_groups: int, border: Border
 ) -> tuple[list[int], list[int], list[int], list[int], int, str]:
     return list(taps.kernel), list(taps.stride), list(taps.padding), list(taps.dilation), offset_groups, border
+
+
+def _in_format_of(x: Tensor, result: Tensor) -> Tensor:
+    """`result` contiguous where x is: a network in one memory format stays in it, and its convolutions with it."""
+    if x.is_contiguous() and not x.is_contiguous(memory_format=torch.channels_last):
+        return result.contiguous()
+    return result
 
 
 def _autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -73,6 +73,18 @@ def test_autocast(device: str, layout: str) -> None:
     assert all(tensor.grad is not None and tensor.grad.dtype == torch.float32 for tensor in inputs)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_the_memory_format_is_kept(device: str, layout: str, memory: torch.memory_format) -> None:
+    case = make_case(layout).to(device, torch.float32)
+    x = case.x.contiguous(memory_format=memory)
+    result = ops.deform_conv2d(x, case.offset, case.weight, implementation="native", **case.options)
+    assert result.is_contiguous(memory_format=memory)
+    if layout == "per_site":
+        assert ops.warp(x, case.offset, implementation="native").is_contiguous(memory_format=memory)
+
+
 @pytest.mark.gpu
 def test_cuda_graph_capture() -> None:
     case = make_case(batch=3).to("cuda", torch.float32)
