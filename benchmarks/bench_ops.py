@@ -1,7 +1,7 @@
 """Times the compiled operator against plain PyTorch at res5's shape, (N, 512, 14, 14); prints a table, writes JSON.
 
 On a CPU always; on a GPU too where there is one. Candidates take turns, so that a busy machine slows all of them, and
-medians are compared. Usage: python benchmarks/bench_ops.py [--batch 1 16 64] [--seconds 4] [--out benchmarks/results]
+medians are compared. Usage: python benchmarks/bench_ops.py [--batch 1 16 64] [--seconds 4] [--threads 1] [--out benchmarks/results]
 """
 
 from __future__ import annotations
@@ -198,9 +198,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=4.0, help="for each group of candidates")
+    parser.add_argument("--threads", type=int, help="1 is the steadiest on a machine that others use too")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     torch.manual_seed(0)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     about = machine()
     found = [row for batch in options.batch for row in rows("cpu", torch.float32, batch, options.seconds)]
     show(f"{about['cpu']}, {about['threads']} threads, torch {about['torch']}", found)
