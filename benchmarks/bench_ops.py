@@ -1,7 +1,7 @@
 """Times the compiled operator against plain PyTorch at res5's shape, (N, 512, 14, 14); prints a table, writes JSON.
 
 On a CPU always; on a GPU too where there is one. Candidates take turns, so that a busy machine slows all of them, and
-medians are compared. Usage: python benchmarks/bench_ops.py [--batch 1 16 64] [--seconds 4] [--threads 1] [--out benchmarks/results]
+medians are compared. Usage: python benchmarks/bench_ops.py [--batch 1 16 64] [--seconds 4] [--threads 1] [--out DIR]
 """
 
 from __future__ import annotations
