@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -153,28 +152,6 @@ def rows(device: str, dtype: torch.dtype, batch: int, seconds: float) -> Iterato
                     yield Row(work, device, name, batch, backward, other, times["native"], times[other], rounds)
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on; nothing that identifies the machine."""
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    result: dict[str, Any] = {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "implementation_cpu": ops.implementation("cpu"),
-    }
-    if torch.cuda.is_available():
-        result["gpu"] = torch.cuda.get_device_name()
-        result["implementation_cuda"] = ops.implementation("cuda")
-    return result
-
-
 def show(title: str, found: list[Row]) -> None:
     table = Table(title=title)
     for heading in ("work", "dtype", "N", "pass", "native ms", "against", "ms", "times faster"):
@@ -209,7 +186,7 @@ def main() -> None:
     show(f"{about['cpu']}, {about['threads']} threads, torch {about['torch']}", found)
     save(options.out / "ops-cpu.json", found, about)
     if torch.cuda.is_available():
-        from bench_ops_cuda import cuda_rows  # noqa: PLC0415  (it needs torchvision)
+        from bench_ops_cuda import cuda_rows
 
         found = list(cuda_rows(options.seconds / 4))
         show(f"{about['gpu']}, torch {about['torch']}", found)

@@ -49,7 +49,7 @@ def copy_next(pairs: Iterator[tuple[Tensor, tuple[Tensor, Tensor, Tensor]]]) -> 
 
 def against_torchvision(dtype: torch.dtype, seconds: float) -> Iterator[Row]:
     """Target: at least 5 times faster. torchvision takes 18 channels of offsets and NCHW."""
-    from torchvision.ops import deform_conv2d  # noqa: PLC0415  (only where there is a GPU)
+    from torchvision.ops import deform_conv2d
 
     def theirs(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
         return deform_conv2d(x, offset, weight, padding=LC["padding"], dilation=LC["dilation"])

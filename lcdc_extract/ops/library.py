@@ -158,7 +158,7 @@ def _load(device_type: str) -> Library | str:
 
 def find_library(name: str) -> Path | None:
     """A library installed with the package. An editable installation has the package in two directories."""
-    from lcdc_extract import ops  # noqa: PLC0415  (its __path__ is complete only after import)
+    from lcdc_extract import ops
 
     candidates = (Path(directory) / "_lib" / name for directory in ops.__path__)
     return next((path for path in candidates if path.is_file()), None)

@@ -27,7 +27,7 @@ def warp(
         offset: (N, 2 * offset_groups, H, W), (dy, dx) of each group in pixels of x; of x's dtype or float32.
         offset_groups: G of equation (13): channel i uses the offsets of group i // (C / G).
         border: "zero": a corner outside the image contributes 0. "released": positions outside [0, size) read 0, and
-            the last row and column count in full up to the edge (released_network, item 15).
+            the last row and column count in full up to the edge (authors' released graph).
         implementation: "native" is the compiled library, "reference" plain PyTorch, "auto" native where it runs; see
             `implementation()`.
 
@@ -109,7 +109,7 @@ def deform_conv2d(
             per_site: (N, 2 * offset_groups, H, W), equation (14): the same as `locally_consistent_conv2d`.
             released: (N, 2 * offset_groups, Ho, Wo) for a 3x3 kernel; tap (i, j) reads the pair at n + (i-1, j-1)
                 whatever the dilation, zero outside. Ho and Wo are those of the undilated kernel, so padding 1 at
-                dilation 2 keeps the size (released_network, items 12 and 14).
+                dilation 2 keeps the size (authors' released graph).
         weight, bias, stride, padding, dilation, groups: as in `locally_consistent_conv2d`.
         offset_groups, border, implementation: as in `warp`.
 

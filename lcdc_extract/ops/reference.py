@@ -22,7 +22,7 @@ def sample(x: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Tensor:
         x: (N, G, C, H, W).
         rows, columns: (N, G, P) in pixels of x, of the type that accumulates. A position that is not finite reads 0.
         border: "zero": a corner outside the image contributes 0. "released": 0 unless 0 <= row < H and
-            0 <= column < W, else the position is clamped to the last row and column (released_network, item 15).
+            0 <= column < W, else the position is clamped to the last row and column (authors' released graph).
 
     Returns:
         (N, G, C, P), of the type that accumulates.
@@ -146,7 +146,7 @@ def deform_conv2d(
 def offset_per_tap(x: Tensor, offset: Tensor, taps: Taps, offset_groups: int, layout: OffsetLayout) -> Tensor:
     """The offsets as equation (13) wants them, checked: (N, 2 * taps * offset_groups, Ho, Wo).
 
-    In the released layout tap (i, j) takes the pair at n + (i-1, j-1), zero outside (released_network, item 12).
+    In the released layout tap (i, j) takes the pair at n + (i-1, j-1), zero outside (authors' released graph).
     """
     height, width = shapes.check_taps(x, taps, layout)
     if layout == "per_tap":

@@ -28,7 +28,7 @@ class Taps:
     dilation: tuple[int, int] = (1, 1)
 
     def output_size(self, height: int, width: int, layout: OffsetLayout = "per_tap") -> tuple[int, int]:
-        """Rows and columns of the output. The released graph forgets the dilation here (released_network, item 14)."""
+        """Rows and columns of the output. The authors' released graph forgets the dilation here."""
         sizes = []
         for axis, size in enumerate((height, width)):
             reach = (self.kernel[axis] - 1) * (1 if layout == "released" else self.dilation[axis])

@@ -23,4 +23,6 @@ def test_half_pixel_bilinear_then_minus_means(size: tuple[int, int]) -> None:
     for frame in range(2):
         for channel, mean in enumerate((123.68, 116.78, 103.94)):
             expected = map_coordinates(rgb[frame, :, :, channel].astype(float), grid, order=1) - mean
-            np.testing.assert_allclose(found[frame, channel], expected, atol=0.02)  # grey levels of 255; the code is float32
+            np.testing.assert_allclose(
+                found[frame, channel], expected, atol=0.02
+            )  # grey levels of 255; the code is float32
