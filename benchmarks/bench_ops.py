@@ -176,15 +176,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=4.0, help="for each group of candidates")
     parser.add_argument("--threads", type=int, help="1 is the steadiest on a machine that others use too")
+    parser.add_argument("--cuda-only", action="store_true")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     torch.manual_seed(0)
     if options.threads:
         torch.set_num_threads(options.threads)
     about = machine()
-    found = [row for batch in options.batch for row in rows("cpu", torch.float32, batch, options.seconds)]
-    show(f"{about['cpu']}, {about['threads']} threads, torch {about['torch']}", found)
-    save(options.out / "ops-cpu.json", found, about)
+    if options.cuda_only and not torch.cuda.is_available():
+        parser.error("--cuda-only, but torch sees no CUDA device")
+    if not options.cuda_only:
+        found = [row for batch in options.batch for row in rows("cpu", torch.float32, batch, options.seconds)]
+        show(f"{about['cpu']}, {about['threads']} threads, torch {about['torch']}", found)
+        save(options.out / "ops-cpu.json", found, about)
     if torch.cuda.is_available():
         from bench_ops_cuda import cuda_rows
 

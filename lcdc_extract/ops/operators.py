@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -119,35 +121,13 @@ def deform_conv2d(
     Raises:
         OperatorError: shapes, dtypes or devices do not fit, or the library cannot run.
     """
-    if offset_layout == "per_site":
-        return locally_consistent_conv2d(
-            x,
-            offset,
-            weight,
-            bias,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            offset_groups=offset_groups,
-            border=border,
-            implementation=implementation,
-        )
     x, weight, bias = _autocast(x, weight, bias)
+    places: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
+    kinds: dict[str, Any] = {"groups": groups, "offset_groups": offset_groups, "border": border}
+    if offset_layout == "per_site":
+        return locally_consistent_conv2d(x, offset, weight, bias, **places, **kinds, implementation=implementation)
     if not use_native(implementation, x.device.type):
-        return reference.deform_conv2d(
-            x,
-            offset,
-            weight,
-            bias,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            offset_groups=offset_groups,
-            offset_layout=offset_layout,
-            border=border,
-        )
+        return reference.deform_conv2d(x, offset, weight, bias, **places, **kinds, offset_layout=offset_layout)
     shapes.check_input(x, offset_groups, border)
     shapes.check_weight(x, weight, bias, groups)
     taps = shapes.make_taps(weight.shape[2:], stride, padding, dilation)
