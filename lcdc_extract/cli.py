@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -149,13 +150,13 @@ def main() -> None:
 
 
 def _run(config: ExtractConfig, json_events: bool) -> RunSummary:
-    from lcdc_extract.pipeline import extract
-    from lcdc_extract.progress import choose_reporter
-
-    report = choose_reporter(json_events)
     earlier = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return extract(config, report)
+        from lcdc_extract.pipeline import extract  # inside: importing torch takes seconds, and may be interrupted too
+        from lcdc_extract.progress import choose_reporter
+
+        with closing(choose_reporter(json_events)) as report:
+            return extract(config, report)
     except KeyboardInterrupt as stop:
         err.print(
             f"Stopped. Finished videos are kept in {config.out}.parts; the same command continues from there.",
@@ -166,7 +167,6 @@ def _run(config: ExtractConfig, json_events: bool) -> RunSummary:
         raise typer.Exit(128 + signal.SIGTERM if isinstance(stop, _Terminated) else INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, earlier)
-        report.close()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
