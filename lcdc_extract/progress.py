@@ -13,7 +13,6 @@ from tqdm import tqdm
 from lcdc_extract.pipeline import (
     Event,
     Progress,
-    Reporter,
     RunStarted,
     RunSummary,
     VideoFailed,
@@ -24,26 +23,33 @@ from lcdc_extract.pipeline import (
 LINE_EVERY_SECONDS = 30.0
 
 
-def choose_reporter(json_events: bool) -> Reporter:
+def choose_reporter(json_events: bool) -> JsonLines | Bars | Lines:
     """JSON if asked for, bars on a terminal, otherwise lines."""
     if json_events:
-        return json_lines
+        return JsonLines()
     return Bars() if sys.stderr.isatty() else Lines()
 
 
-def json_lines(event: Event) -> None:
-    """One JSON object a line; `event` is its kind."""
-    values: dict[str, Any] = {"event": type(event).__name__} | asdict(event)
-    print(json.dumps(values, default=str), flush=True)
+class JsonLines:
+    """One JSON object a line on stdout; its key `event` is the kind of event."""
+
+    def __call__(self, event: Event) -> None:
+        """Prints one event."""
+        values: dict[str, Any] = {"event": type(event).__name__} | asdict(event)
+        print(json.dumps(values, default=str), flush=True)
+
+    def close(self) -> None:
+        """Nothing to clean up."""
 
 
 def describe_start(event: RunStarted) -> str:
     """The run in one line."""
-    rate = f"{event.fps:g} frames/s" if event.fps is not None else f"every {_ordinal(event.frame_step)}frame"
+    frames = f"{event.fps:g} frames/s" if event.fps is not None else f"every {_ordinal(event.frame_step)}frame"
+    rows = f", a row for every {_ordinal(event.stride)}of those" if event.stride > 1 else ""
     skipped = f", {event.already_finished} already finished" if event.already_finished else ""
     return (
-        f"{event.videos} videos{skipped}; network sees {rate}, a feature for every {_ordinal(event.stride)}of those; "
-        f"weights {event.weights}, {event.device}, {event.precision}, operator {event.operator}"
+        f"{event.videos} videos{skipped}; {frames}{rows}; weights {event.weights}, {event.device}, {event.precision}, "
+        f"operator {event.operator}"
     )
 
 
@@ -163,9 +169,16 @@ class Lines:
             left = max(totals.total - totals.frames, 0) / rate
             self._print(f"{totals.done}/{totals.videos} videos, {rate:.1f} frames/s, about {left:.0f} s left")
 
+    def close(self) -> None:
+        """Nothing to clean up."""
+
     def _print(self, text: str) -> None:
         print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
 def _ordinal(number: int) -> str:
-    return "" if number == 1 else f"{number}th " if number > 3 else {2: "2nd ", 3: "3rd "}[number]
+    """'' for 1, '2nd ', '3rd ', '4th ' and so on."""
+    if number == 1:
+        return ""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending} "

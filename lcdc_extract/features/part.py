@@ -1,69 +1,122 @@
-"""One video's rows on their way to disk: a file of its own, published by rename once it is complete."""
+"""One video's rows on their way to the feature file: a plain file of records, and a JSON file that makes it count.
+
+Not HDF5: on a full disk HDF5 reports a failed write late or never, and the rows would be lost without a word.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from lcdc_extract.config import FEATURE_SIZE
+from lcdc_extract.errors import OutputError
 
-CHUNK_ROWS = 256  # 1 MiB of features
+ROW = np.dtype(
+    [
+        ("features", "<f4", (FEATURE_SIZE,)),
+        ("frame_index", "<i8"),
+        ("time_seconds", "<f8"),
+        ("edge", "?"),
+    ]
+)
+BLOCK_ROWS = 1024
+"""Rows in memory at once when parts are put together: 4 MiB."""
 
 
 class PartWriter:
-    """Appends rows to `<path>.unfinished`; `finish` renames it to `path`, and only that makes the video count."""
+    """Appends rows to `<path>.rows`; `finish` publishes `<path>.json` by rename, and only that makes the part count."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._unfinished = path.with_suffix(".unfinished")
-        self._file = h5py.File(self._unfinished, "w", locking=False)  # ours alone; network file systems lack locks
-        for name, dtype, tail in (
-            ("features", np.float32, (FEATURE_SIZE,)),
-            ("frame_index", np.int64, ()),
-            ("time_seconds", np.float64, ()),
-            ("edge", np.bool_, ()),
-        ):
-            self._file.create_dataset(
-                name, shape=(0, *tail), maxshape=(None, *tail), chunks=(CHUNK_ROWS, *tail), dtype=dtype
-            )
+        self._rows = path.with_suffix(".rows")
+        self._file = self._rows.open("wb")
+        self._count = 0
 
     def append(self, rows: dict[str, npt.NDArray[Any]]) -> None:
-        """Adds rows to each of the four datasets of the schema."""
-        for name, values in rows.items():
-            dataset = self._file[name]
-            before = len(dataset)
-            dataset.resize(before + len(values), axis=0)
-            dataset[before:] = values
+        """Adds rows; the keys are the fields of `ROW`.
+
+        Raises:
+            OSError: the disk is full, or worse.
+        """
+        block = np.empty(len(rows["edge"]), ROW)
+        for name in ROW.names or ():
+            block[name] = rows[name]
+        self._file.write(block.data)
+        self._count += len(block)
 
     def finish(self, attributes: dict[str, Any], rows_in_front: int = 0, rows_behind: int = 0) -> int:
-        """Repeats the first and last row as asked (negative: cuts rows off the end), and publishes the file.
+        """Publishes the part.
+
+        Args:
+            rows_in_front, rows_behind: how often the first and last row are repeated; a negative number of rows
+                behind is cut off.
 
         Returns:
-            The number of rows.
+            The number of rows, copies included.
         """
-        for name in self._file:
-            _pad_rows(self._file[name], rows_in_front, rows_behind)
-        if rows_in_front or rows_behind > 0:
-            total = len(self._file["edge"])
-            self._file["edge"][:rows_in_front] = True
-            self._file["edge"][total - max(rows_behind, 0) :] = True
-        self._file.attrs.update(attributes | {"complete": True})
-        rows = len(self._file["features"])
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
-        sync(self._unfinished)
-        os.replace(self._unfinished, self.path)
-        sync(self.path.parent)
-        return rows
+        card = {"rows": self._count, "rows_in_front": rows_in_front, "rows_behind": rows_behind}
+        write_and_rename(self.path.with_suffix(".json"), json.dumps(card | {"attributes": attributes}))
+        return self._count + rows_in_front + rows_behind
 
     def discard(self) -> None:
         """Throws the rows away."""
-        self._file.close()
-        self._unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what a full disk did not take is not wanted any more
+            self._file.close()
+        self._rows.unlink(missing_ok=True)
+
+
+class Part:
+    """A published part."""
+
+    def __init__(self, card: Path) -> None:
+        """Opens a part by its JSON file.
+
+        Raises:
+            OutputError: the rows it promises are not there.
+        """
+        content = json.loads(card.read_text())
+        self.attributes: dict[str, Any] = content["attributes"]
+        self._count: int = content["rows"]
+        self._front: int = content["rows_in_front"]
+        self._behind: int = content["rows_behind"]
+        rows = card.with_suffix(".rows")
+        found, expected = rows.stat().st_size if rows.exists() else 0, self._count * ROW.itemsize
+        if found != expected:
+            raise OutputError(f"{rows} has {found} bytes, expected {expected}: damaged. Delete {card} and run again.")
+        self._rows = np.memmap(rows, ROW, "r")
+
+    def __len__(self) -> int:
+        return self._count + self._front + self._behind
+
+    def blocks(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+        """Yields (first row, up to `BLOCK_ROWS` records of dtype `ROW`); copied rows are flagged as edges."""
+        for begin in range(0, len(self), BLOCK_ROWS):
+            wanted = np.arange(begin, min(begin + BLOCK_ROWS, len(self))) - self._front
+            stored = np.clip(wanted, 0, self._count - 1)
+            block = self._rows[stored]
+            block["edge"] |= stored != wanted
+            yield begin, block
+
+
+def write_and_rename(path: Path, text: str) -> None:
+    """Writes a small file so that it is there completely or not at all."""
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+    sync(path.parent)
 
 
 def sync(path: Path) -> None:
@@ -73,17 +126,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _pad_rows(dataset: h5py.Dataset, front: int, behind: int) -> None:
-    rows = len(dataset)
-    if front:
-        dataset.resize(rows + front, axis=0)
-        for stop in range(rows, 0, -CHUNK_ROWS):  # from the end, so that nothing is overwritten before it moved
-            start = max(stop - CHUNK_ROWS, 0)
-            dataset[start + front : stop + front] = dataset[start:stop]
-        dataset[:front] = dataset[front]
-    if behind:
-        dataset.resize(rows + front + behind, axis=0)
-    if behind > 0:
-        dataset[-behind:] = dataset[rows + front - 1]

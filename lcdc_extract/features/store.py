@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +18,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from lcdc_extract.errors import OutputError
-from lcdc_extract.features.part import PartWriter, sync
+from lcdc_extract.features.part import ROW, Part, PartWriter, sync, write_and_rename
 from lcdc_extract.features.reader import video_ids
 from lcdc_extract.features.schema import (
     FAILURES,
@@ -34,6 +35,11 @@ from lcdc_extract.features.schema import (
     RunRecord,
     differences,
 )
+
+PART_CARDS = "[0-9a-f]" * 24 + ".json"
+IDENTITY = "run.json"
+OVERHEAD_BYTES = 64 << 10
+"""More than HDF5 needs beside the rows, per video and for the file."""
 
 
 def check_output(out: Path) -> None:
@@ -103,51 +109,66 @@ class FeatureStore:
     def finished(self) -> dict[str, dict[str, Any]]:
         """Videos that need no more work: id -> attributes of the video."""
         found = {}
-        for path in self._files():
-            with h5py.File(path, "r", locking=False) as file:
-                for name, group in _groups(file):
-                    found[name] = dict(group.attrs)
-        return found
+        if self.out.exists():
+            with h5py.File(self.out, "r", locking=False) as file:
+                found = {name: dict(file[VIDEOS][name].attrs) for name in video_ids(file)}
+        return found | {name: part.attributes for name, part in self._finished_parts().items()}
+
+    def has_parts(self) -> bool:
+        """Whether finished videos wait to be put into the output."""
+        return any(self.parts.glob(PART_CARDS))
 
     def writer(self, video_id: str) -> PartWriter:
-        """A writer for one video's rows."""
-        return PartWriter(self._part(video_id))
+        """A writer for one video's rows; `finish` it with attributes that hold the id."""
+        return PartWriter(self.parts / hashlib.sha256(video_id.encode()).hexdigest()[:24])
 
     def publish(self, failures: Iterable[Failure]) -> int:
         """Puts all finished videos, of this run and earlier ones, into the output in one step.
 
         Returns:
             The number of videos in the output; with 0 no output is written.
+
+        Raises:
+            OSError: there is no room for it; parts and the old output are untouched.
         """
         finished = self.finished()
         if finished:
-            assembled = self.parts / "assembled.unfinished"
-            with h5py.File(assembled, "w", locking=False) as file:
-                file.attrs.update({"schema": SCHEMA, "identity": json.dumps(self.record.identity)})
-                file.attrs.update(self.record.attributes)
-                file.create_group(VIDEOS)
-                for path in self._files():
-                    _copy_videos(path, file)
-                file[INDEX] = _index(file)
-                file[FAILURES] = self._failures(failures, finished)
-            sync(assembled)
-            os.replace(assembled, self.out)
-            sync(self.out.absolute().parent)
+            self._assemble(self.parts / "assembled.unfinished", failures)
         shutil.rmtree(self.parts)
         return len(finished)
 
     def close(self) -> None:
         """Releases the lock; finished parts stay for the next run."""
         os.close(self._lock)
-        if self.parts.is_dir() and not any(self.parts.glob("*.h5")):
+        if self.parts.is_dir() and not self.has_parts():
             shutil.rmtree(self.parts)
 
-    def _files(self) -> list[Path]:
-        """Files with finished videos; later ones win."""
-        return ([self.out] if self.out.exists() else []) + sorted(self.parts.glob("*.h5"))
+    def _finished_parts(self) -> dict[str, Part]:
+        parts = [Part(card) for card in sorted(self.parts.glob(PART_CARDS))]
+        return {part.attributes["id"]: part for part in parts}
 
-    def _part(self, video_id: str) -> Path:
-        return self.parts / (hashlib.sha256(video_id.encode()).hexdigest()[:24] + ".h5")
+    def _assemble(self, path: Path, failures: Iterable[Failure]) -> None:
+        parts = self._finished_parts()
+        old_bytes = self.out.stat().st_size if self.out.exists() else 0
+        rows = sum(len(part) for part in parts.values())
+        with h5py.File(path, "w", locking=False) as file:  # ours alone; network file systems lack locks
+            file.flush()
+            _reserve(path, old_bytes + rows * ROW.itemsize + OVERHEAD_BYTES * (2 + len(parts)))
+            file.attrs.update({"schema": SCHEMA, "identity": json.dumps(self.record.identity)})
+            file.attrs.update(self.record.attributes)
+            videos = file.create_group(VIDEOS)
+            if self.out.exists():
+                _copy_videos(self.out, videos, without=parts)
+            for name, part in parts.items():
+                _write_video(videos.require_group(name), part)
+            file[INDEX] = _index(file)
+            file[FAILURES] = self._failures(failures, set(video_ids(file)))
+            file.flush()
+            used_bytes = file.id.get_filesize()
+        os.truncate(path, used_bytes)
+        sync(path)
+        os.replace(path, self.out)
+        sync(self.out.absolute().parent)
 
     def _acquire(self) -> int:
         lock = os.open(self.parts / "lock", os.O_RDWR | os.O_CREAT)
@@ -166,7 +187,7 @@ class FeatureStore:
         return lock
 
     def _clear(self) -> None:
-        for path in (*self.parts.glob("*.h5"), self.parts / "identity.json"):
+        for path in (*self.parts.glob(PART_CARDS), self.parts / IDENTITY):
             path.unlink(missing_ok=True)
         if self.out.exists():
             _read_identity(self.out)  # never delete a file that is not ours
@@ -174,7 +195,7 @@ class FeatureStore:
 
     def _settle_identity(self) -> None:
         wanted = json.loads(json.dumps(self.record.identity))
-        stored = self.parts / "identity.json"
+        stored = self.parts / IDENTITY
         for path, found in (
             (self.out, _read_identity(self.out) if self.out.exists() else wanted),
             (self.parts, json.loads(stored.read_text()) if stored.exists() else wanted),
@@ -185,13 +206,14 @@ class FeatureStore:
                     + "\n  ".join(differences(found, wanted))
                     + "\nGive the same settings to continue it, another --out, or --overwrite to start anew."
                 )
-        stored.write_text(json.dumps(wanted))
+        write_and_rename(stored, json.dumps(wanted))
 
     def _drop_unfinished(self) -> None:
-        for path in self.parts.glob("*.unfinished"):
-            path.unlink()
+        for path in (*self.parts.glob("*.unfinished"), *self.parts.glob("*.rows")):
+            if not path.with_suffix(".json").exists():
+                path.unlink()
 
-    def _failures(self, failures: Iterable[Failure], finished: dict[str, Any]) -> np.ndarray[Any, Any]:
+    def _failures(self, failures: Iterable[Failure], finished: set[str]) -> npt.NDArray[Any]:
         rows = {}
         if self.out.exists():
             with h5py.File(self.out, "r", locking=False) as file:
@@ -215,25 +237,37 @@ def _read_identity(path: Path) -> dict[str, Any]:
     )
 
 
-def _groups(file: h5py.File) -> list[tuple[str, h5py.Group]]:
-    """Videos of a part (the file itself, its id an attribute) or of a whole feature file."""
-    if "id" in file.attrs:
-        return [(str(file.attrs["id"]), file)]
-    return [(name, file[VIDEOS][name]) for name in video_ids(file)]
+def _reserve(path: Path, size_bytes: int) -> None:
+    """Claims room on the disk, because HDF5 does not survive a write that fails."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.posix_fallocate(descriptor, 0, size_bytes)
+    finally:
+        os.close(descriptor)
 
 
-def _copy_videos(path: Path, target: h5py.File) -> None:
+def _copy_videos(path: Path, target: h5py.Group, without: Container[str]) -> None:
     with h5py.File(path, "r", locking=False) as source:
-        for name, group in _groups(source):
-            new = target[VIDEOS].require_group(name)
-            for dataset in ROW_DATASETS:
-                if dataset in new:  # an older result of the same video
-                    del new[dataset]
-                source.copy(group[dataset], new, name=dataset)
-            new.attrs.update({key: value for key, value in group.attrs.items() if key != "id"})
+        for name in video_ids(source):
+            if name not in without:
+                group = target.require_group(name)
+                for dataset in ROW_DATASETS:
+                    source.copy(source[VIDEOS][name][dataset], group, name=dataset)
+                group.attrs.update(source[VIDEOS][name].attrs)
 
 
-def _index(file: h5py.File) -> np.ndarray[Any, Any]:
+def _write_video(group: h5py.Group, part: Part) -> None:
+    for name in ROW_DATASETS:
+        base, shape = ROW[name].base, ROW[name].shape
+        group.create_dataset(name, (len(part), *shape), base)
+    for begin, block in part.blocks():
+        for name in ROW_DATASETS:
+            group[name][begin : begin + len(block)] = block[name]
+    group.attrs.update({key: value for key, value in part.attributes.items() if key != "id"})
+    group.attrs["complete"] = True
+
+
+def _index(file: h5py.File) -> npt.NDArray[Any]:
     rows = []
     for name in video_ids(file):
         group = file[VIDEOS][name]

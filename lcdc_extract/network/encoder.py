@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lcdc_extract.config import NetworkConfig
-from lcdc_extract.ops import deform_conv2d
+from lcdc_extract.ops import DeformConv2d
 
 STAGES = {2: "abc", 3: "abcd", 4: "abcdef", 5: "abc"}
 """Blocks of each ResNet-50 stage; block "a" of stage 4 is named 4a."""
@@ -39,30 +39,6 @@ class EncodedFrames:
 
     def __getitem__(self, frames: slice) -> EncodedFrames:
         return EncodedFrames(self.appearance[frames], self.offsets[frames])
-
-
-class DeformableWeight(nn.Module):
-    """The 3x3 kernel of a res5 branch2b, applied where the block's own offsets point."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.weight = nn.Parameter(torch.empty(WIDTHS[5], WIDTHS[5], 3, 3))
-        self.bias: nn.Parameter | None = None
-        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor, offset: Tensor) -> Tensor:
-        """x (N, 512, 14, 14), offset (N, 2 or 18, 14, 14) float32; returns (N, 512, 14, 14)."""
-        return deform_conv2d(
-            x,
-            offset,
-            self.weight,
-            self.bias,
-            padding=self.config.res5_padding,
-            dilation=self.config.res5_dilation,
-            offset_layout=self.config.offset_layout,
-            border=self.config.border,
-        )
 
 
 class FrameEncoder(nn.Module):
@@ -126,12 +102,21 @@ class FrameEncoder(nn.Module):
             nn.init.zeros_(learner.weight)
             nn.init.zeros_(learner.bias)  # type: ignore[arg-type]
             self.add_module(f"res{block}_branch2b_offset", learner)
-            self._add(block, "branch2b", DeformableWeight(config))
+            deformable = DeformConv2d(
+                width,
+                width,
+                3,
+                padding=config.res5_padding,
+                dilation=dilation,
+                offset_layout=config.offset_layout,
+                border=config.border,
+            )
+            self._add(block, "branch2b", deformable)
         else:
             self._add(block, "branch2b", nn.Conv2d(width, width, 3, stride=second, padding=1, bias=False))
         self._add(block, "branch2c", nn.Conv2d(width, 4 * width, 1, bias=False))
 
-    def _add(self, block: str, branch: str, convolution: nn.Conv2d | DeformableWeight) -> None:
+    def _add(self, block: str, branch: str, convolution: nn.Conv2d | DeformConv2d) -> None:
         self.add_module(f"res{block}_{branch}", convolution)
         self.add_module(f"bn{block}_{branch}", self._batch_norm(convolution.weight.shape[0]))
 

@@ -113,6 +113,11 @@ class Engine(Generic[Key]):
         while self._waiting:
             self._run_batch()
 
+    def synchronize(self) -> None:
+        """Waits until the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def _run_batch(self) -> None:
         batch = self._take(self.batch_size)
         frames = [segment.frames for segment in batch if segment.frames is not None]

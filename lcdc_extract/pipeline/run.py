@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -65,8 +67,8 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
     run = _Run(config, report)
     engine = Engine[str](weights, config, sampling, on_rows=run.on_rows, on_end=run.on_end)
     record = run_record(config, weights, sampling, engine)
-    with FeatureStore(config.out, record, overwrite=config.overwrite) as store:
-        todo = _unfinished(sources, store)
+    with _disk_errors(config), FeatureStore(config.out, record, overwrite=config.overwrite) as store:
+        todo = unfinished(sources, store)
         skipped = tuple(source.id for source in sources if source not in todo)
         report(
             RunStarted(
@@ -83,11 +85,22 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
             )
         )
         run.work(engine, store, todo)
-        held = store.publish(run.failures) if todo else len(store.finished())
+        held = store.publish(run.failures) if todo or store.has_parts() else len(store.finished())
     seconds = time.monotonic() - started
     summary = RunSummary(config.out, tuple(run.finished), skipped, tuple(run.failures), held, run.frames, seconds)
     report(summary)
     return summary
+
+
+@contextmanager
+def _disk_errors(config: ExtractConfig) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"writing {config.out} failed: {error.strerror or error}. Finished videos are kept: make room, or "
+            "repair the disk, and give the same command again."
+        ) from error
 
 
 @dataclass
@@ -147,8 +160,6 @@ class _Run:
                 f"{engine.device} ran out of memory at --batch-size {engine.batch_size}. Give a smaller one; finished "
                 "videos are kept."
             ) from error
-        except OSError as error:
-            raise OutputError(f"writing {config.out} failed: {error}. Finished videos are kept; run again.") from error
         finally:
             for video in self._videos.values():
                 video.part.discard()
@@ -226,7 +237,7 @@ def _write(part: PartWriter, features: Tensor, arrays: dict[str, npt.NDArray[Any
     part.append(arrays | {"features": features.float().cpu().numpy()})
 
 
-def _unfinished(sources: list[VideoSource], store: FeatureStore) -> list[VideoSource]:
+def unfinished(sources: list[VideoSource], store: FeatureStore) -> list[VideoSource]:
     """The videos the output does not hold yet.
 
     Raises:

@@ -14,6 +14,7 @@ from lcdc_extract.toolbox.inspect import inspect
 app = typer.Typer(
     help="Tools around lcdc-extract.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

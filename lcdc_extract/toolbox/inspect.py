@@ -35,10 +35,10 @@ def print_made_by(attributes: dict[str, Any]) -> None:
     """The attributes that matter to a reader."""
     sampling = json.loads(attributes["sampling"])
     rate = f"{sampling['fps']:g} frames/s" if sampling["fps"] else f"frame step {sampling['frame_step']}"
+    state = "trained" if attributes["trained"] else "UNTRAINED: meaningless features"
     out.print(
         f"made by lcdc-extract {attributes['tool_version']} on {attributes['created']}, {attributes['feature_layer']}\n"
-        f"weights {attributes['weights']} ({'trained' if attributes['trained'] else 'UNTRAINED: meaningless features'}, "
-        f"sha256 {attributes['weights_sha256'][:12]})\n"
+        f"weights {attributes['weights']} ({state}, sha256 {attributes['weights_sha256'][:12]})\n"
         f"{rate}, stride {sampling['stride']}, edges {sampling['edges']}, align {sampling['align']}; "
         f"{attributes['precision']} on {attributes['device']}, operator {attributes['operator']}",
         highlight=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lcdc_extract.video.discovery import VIDEO_EXTENSIONS, VideoSource, discover
 from lcdc_extract.video.events import FrameChunk, VideoEnded, VideoEvent, VideoFailed, VideoInfo, VideoOpened
 from lcdc_extract.video.pool import DecoderPool, probe
-from lcdc_extract.video.sampling import FrameSelector
+from lcdc_extract.video.sampling import FrameSelector, check_rate
 
 __all__ = [
     "VIDEO_EXTENSIONS",
@@ -18,6 +18,7 @@ __all__ = [
     "VideoInfo",
     "VideoOpened",
     "VideoSource",
+    "check_rate",
     "discover",
     "probe",
 ]

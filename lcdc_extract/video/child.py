@@ -30,7 +30,7 @@ class Child:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "lcdc_extract.video.worker", str(theirs.fileno())],
+                [sys.executable, "-m", "lcdc_extract.video.worker", str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class DecordDecoder:
 
     def __init__(self, path: Path, log: Callable[[], str] = str) -> None:
         try:
-            import decord  # noqa: PLC0415
+            import decord
         except (ImportError, OSError) as error:
             raise VideoError(f"decord cannot be loaded ({error}); `pip install decord`, or use --decoder av") from error
         self._log = log
@@ -132,7 +133,7 @@ class AvDecoder:
 
     def __init__(self, path: Path) -> None:
         try:
-            import av  # noqa: PLC0415
+            import av
         except ImportError as error:
             raise VideoError("PyAV is not installed; run `pip install lcdc-extract[av]`") from error
         self._av = av
@@ -146,34 +147,43 @@ class AvDecoder:
         self._stream: Any = self._container.streams.video[0]
         self._stream.codec_context.thread_count = NUM_THREADS
         self._pictures = self._decode()
-        self._first = next(self._pictures, None)
-        if self._first is None:
+        first = next(self._pictures, None)
+        if first is None:
             raise VideoError(f"no frame could be decoded; {self.damaged_packets} packets are damaged")
+        self._first = first
+        self._damaged_at_start = self.damaged_packets > 0
         height, width, _ = self._first[1].shape
         fps = _known_rate(float(self._stream.average_rate or 0))
         self.info = VideoInfo(width, height, fps, self._stream.frames or None, f"av {av.__version__}")
 
     def frames(self) -> Iterator[DecodedFrame]:
-        start_seconds, rgb = self._first
-        yield DecodedFrame(0, 0.0, rgb)
-        for index, (seconds, rgb) in enumerate(self._pictures, start=1):
+        start_seconds = self._first[0]
+        if self._damaged_at_start and self._stream.start_time is not None:
+            start_seconds = float(self._stream.start_time * self._stream.time_base)  # the first frames are lost
+        pictures = itertools.chain([self._first], self._pictures)
+        for index, (seconds, rgb) in enumerate(pictures):
             if rgb.shape != self._first[1].shape:
                 raise VideoError(_size_change(f"{self.info.width}x{self.info.height}", index))
             yield DecodedFrame(index, seconds - start_seconds, rgb)
 
     def _decode(self) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
-        """Yields (container time in seconds, upright rgb)."""
-        seconds = 0.0
-        interval = 1 / float(self._stream.average_rate or 25)
+        """Yields (container time in seconds, upright rgb) of frames that can be shown."""
+        seconds, interval = -math.inf, 1 / float(self._stream.average_rate or 25)
+        for frame in self._raw_frames():
+            before = seconds
+            seconds = max(0.0, before + interval) if frame.pts is None else float(frame.pts * self._stream.time_base)
+            if self.damaged_packets and seconds <= before:  # after damage some frames come too late to be shown
+                self.damaged_packets += 1
+                seconds = before
+                continue
+            yield seconds, _upright(frame)
+
+    def _raw_frames(self) -> Iterator[Any]:
         for packet in self._packets():
             try:
-                frames = self._stream.codec_context.decode(packet)
+                yield from self._stream.codec_context.decode(packet)
             except self._av.FFmpegError:
                 self.damaged_packets += 1
-                continue
-            for frame in frames:
-                seconds = seconds + interval if frame.pts is None else float(frame.pts * self._stream.time_base)
-                yield seconds, _upright(frame)
 
     def _packets(self) -> Iterator[Any]:
         """The video's packets, then None, which makes the decoder hand out the frames it still holds."""
@@ -242,6 +252,8 @@ def _why_unreadable(path: Path, error: str, decoder: str) -> str:
         return _NO_VIDEO_STREAM
     if "av_read_frame failed" in error:
         return f"the file breaks off or is damaged before its end; copy it again, or: {_SALVAGE}"
+    if "Check failed" in error or "Invalid frame count" in error:
+        return f"{decoder} cannot start: the beginning is damaged, or it does not know the format. {_TRY_AV}"
     with path.open("rb") as file:
         is_mp4 = file.read(12)[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip")
     if is_mp4:

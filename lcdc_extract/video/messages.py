@@ -22,7 +22,7 @@ SLOT_BYTES = 8 << 20
 FRAMES_PER_SLOT = 64
 """At most; small frames would otherwise make long chunks."""
 
-BEAT_SECONDS = 1.0
+BEAT_SECONDS = 0.2
 """Longest silence of a child that makes progress."""
 
 

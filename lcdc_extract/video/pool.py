@@ -17,8 +17,7 @@ from lcdc_extract.video.events import VideoEnded, VideoEvent, VideoFailed, Video
 from lcdc_extract.video.messages import Beat, Ended, Failed, Filled, Job, Opened, Ready
 
 _POLL_SECONDS = 1.0
-"""Longest wait in one go, and the most that one visit to the pool adds to a child's waiting time: time in which nobody
-asked the pool, or in which the whole machine slept, is not the child's fault."""
+"""Longest wait in one go."""
 
 
 class DecoderPool:
@@ -169,8 +168,9 @@ class DecoderPool:
         return min(_POLL_SECONDS, self._timeout_seconds / 4)
 
     def _elapsed_seconds(self) -> float:
+        """Since the last visit, but at most one wait: while nobody asked, or the machine slept, no child is late."""
         now = time.monotonic()
-        elapsed = min(now - self._last_visit, _POLL_SECONDS)
+        elapsed = min(now - self._last_visit, self._wait_seconds())
         self._last_visit = now
         return elapsed
 

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from lcdc_extract.errors import VideoError
+
+FPS_SLACK = 1.001
+"""30 frames/s may be asked of a video at 29.97."""
+
 TIE_SECONDS = 1e-3
 """Two frames whose distances to a target differ by no more than this are equally near. Matroska rounds times to
 milliseconds and decord to float32; without a margin that rounding would decide."""
+
+
+def check_rate(fps: float | None, video_fps: float) -> None:
+    """Refuses to sample faster than the video runs; a video of unknown rate (0) passes.
+
+    Raises:
+        VideoError: names both rates.
+    """
+    if fps is not None and 0 < video_fps * FPS_SLACK < fps:
+        raise VideoError(
+            f"--fps {fps:g} is more than the video's {video_fps:g} frames per second, so frames would be copies; "
+            f"give at most {video_fps:g}"
+        )
 
 
 class FrameSelector:

@@ -1,5 +1,6 @@
-"""The child process that decodes: `python -m lcdc_extract.video.worker <descriptor of a socket to the parent>`.
+"""The child process that decodes: `python -m lcdc_extract.video.worker DESCRIPTOR PARENT`.
 
+DESCRIPTOR is a socket to the parent, PARENT its process id.
 decord and ffmpeg can crash, spin for ever holding the interpreter lock, or write to standard output; here none of that
 reaches the user's process. Standard output and error are a file the parent gave us.
 """
@@ -23,10 +24,7 @@ import numpy as np
 from lcdc_extract.errors import VideoError
 from lcdc_extract.video.decoders import DecodedFrame, Decoder, open_decoder
 from lcdc_extract.video.messages import BEAT_SECONDS, SLOTS, Beat, Ended, Failed, Filled, Job, Opened, Ready, Ring
-from lcdc_extract.video.sampling import FrameSelector
-
-FPS_SLACK = 1.001
-"""30 frames/s may be asked of a video at 29.97."""
+from lcdc_extract.video.sampling import FrameSelector, check_rate
 
 _HASH_BYTES = 4 << 20
 _LOG_BYTES = 1 << 20
@@ -36,15 +34,23 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Does one job after the other until the parent hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    connection = Connection(int(sys.argv[1]))
+    descriptor, parent = (int(argument) for argument in sys.argv[1:])
+    _die_with(parent)
+    connection = Connection(descriptor)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             message = connection.recv()
             if isinstance(message, Job):  # a slot of the last video may still be freed after its end
                 _do(message, connection)
                 connection.send(Ready())
+
+
+def _die_with(parent: int) -> None:
+    """Has the kernel end us with our parent, even while native code spins."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was faster
+        sys.exit()
 
 
 def _do(job: Job, connection: Connection) -> None:
@@ -70,12 +76,7 @@ def _open(job: Job) -> Decoder:
         if not file.read(1):
             raise VideoError("the file is empty (0 bytes); copy it again")
     decoder = open_decoder(path, job.decoder, _native_log)
-    info = decoder.info
-    if job.fps is not None and 0 < info.fps * FPS_SLACK < job.fps:
-        raise VideoError(
-            f"--fps {job.fps:g} is more than the video's {info.fps:g} frames per second, so frames would be copies; "
-            f"give at most {info.fps:g}"
-        )
+    check_rate(job.fps, decoder.info.fps)
     return decoder
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,35 @@ def test_finished_videos_survive_and_join_a_later_run(tmp_path: Path) -> None:
     with open_features(out) as file:
         assert {name: len(file[name].features) for name in file} == {"a": 5, "b": 6, "c": 7}
         assert file.failures == []
+
+
+def test_a_damaged_part_is_refused(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path / "f.h5", RECORD) as store:
+        add(store, "a", [rows(5)])
+        part = next(store.parts.glob("*.rows"))
+        part.write_bytes(part.read_bytes()[:-1])
+        with pytest.raises(OutputError, match="damaged"):
+            store.publish([])
+    assert not (tmp_path / "f.h5").exists()
+
+
+def test_no_room_for_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, offset: int, length: int) -> None:
+        assert length > 5 * (4 * 1024 + 8 + 8 + 1)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "f.h5"
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [rows(5)])
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.publish([])
+        monkeypatch.undo()
+    assert not out.exists()
+    with FeatureStore(out, RECORD) as store:
+        assert list(store.finished()) == ["a"]
+        store.publish([])
+    assert 5 * 4113 < out.stat().st_size < 5 * 4113 + 30_000
 
 
 def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def open_checkpoint(prefix: Path) -> Source:
         WeightsError: `tensorflow` is not installed, a file is missing, or the checkpoint is damaged.
     """
     try:
-        from tensorflow.train import load_checkpoint  # noqa: PLC0415  # a gigabyte that few users need
+        from tensorflow.train import load_checkpoint  # a gigabyte that few users need
     except ImportError as error:
         raise WeightsError(
             f"{prefix} is a TensorFlow checkpoint, and reading it needs the tensorflow package ({error}). "

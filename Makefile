@@ -1,0 +1,40 @@
+# `make demo` and `make test` set everything up by themselves, in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: demo test test-all lint bench bench-ops sanitize clean
+
+demo: $(STAMP)  ## features of the bundled clip
+	mkdir -p demo-output
+	$(BIN)/lcdc-extract demo/clip.mp4 --out demo-output/feats.h5 --weights untrained --overwrite
+	$(BIN)/lcdc inspect demo-output/feats.h5
+
+test: $(STAMP)  ## everything but the slow tests
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## speed and memory, as ratios within this run
+	$(BIN)/python benchmarks/bench_extract.py
+
+bench-ops: $(STAMP)  ## the compiled operator against plain PyTorch
+	$(BIN)/python benchmarks/bench_ops.py
+
+sanitize:  ## the operator's C++ code under AddressSanitizer and UndefinedBehaviorSanitizer
+	cuda_ext/sanitize.sh
+
+clean:
+	rm -rf .venv build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt $(wildcard cuda_ext/*)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@

@@ -1,0 +1,193 @@
+"""Speed and memory of the main job, as ratios inside one run.
+
+    python benchmarks/bench_extract.py [streaming] [overlap] [memory]
+
+streaming: the streaming head against the network snippet by snippet, stride 1, float32, interleaved.
+overlap:   the whole command against the slower of decoding alone and network alone, on one rendered video.
+memory:    peak memory of the whole command, decoders included, for 2,000 and 20,000 frames. Takes long on a CPU.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from machine import save
+from rich.console import Console
+from rich.table import Table
+
+from lcdc_extract.config import PAPER, ExtractConfig, Sampling
+from lcdc_extract.network.feature_stream import FeatureStream
+from lcdc_extract.network.lcdc import LCDC
+from lcdc_extract.network.streaming import StreamingHead
+from lcdc_extract.pipeline.engine import Engine
+from lcdc_extract.video import DecoderPool, FrameChunk, VideoSource
+from lcdc_extract.weights.resolve import untrained
+
+COMMAND = [sys.executable, "-c", "from lcdc_extract.cli import main; main()"]
+CHUNK = 16
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds and result."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+@torch.inference_mode()
+def streaming(rounds: int = 5) -> dict[str, Any]:
+    """One chunk of 16 frames through the stream, and one snippet through the whole network, in turns."""
+    network = LCDC(PAPER)
+    for name, parameter in network.named_parameters():
+        if "_offset" in name:
+            torch.nn.init.normal_(parameter, std=0.02)  # zero offsets would hide the motion path
+    network = network.for_extraction(torch.device("cpu"), torch.float32)
+    frames = 60 * torch.randn(CHUNK * (rounds + 2), 3, 224, 224)
+    stream = FeatureStream(StreamingHead(network.head), Sampling())
+    chunk_seconds, snippet_seconds, rows, windows = [], [], [], []
+    for turn in range(rounds + 2):
+        chunk = frames[turn * CHUNK : (turn + 1) * CHUNK]
+        seconds, new = timed(lambda chunk=chunk: stream.push(network.encoder(chunk)))
+        rows.append(new.features)
+        if turn >= 2:  # the first two fill the state and warm up
+            chunk_seconds.append(seconds / CHUNK)
+            start = turn * CHUNK - CHUNK
+            seconds, window = timed(lambda start=start: network(frames[start : start + CHUNK][None]))
+            snippet_seconds.append(seconds)
+            windows.append((start + CHUNK // 2, window))
+    found = torch.cat(rows)
+    expected = torch.cat([window for _, window in windows])
+    error = (found[[row for row, _ in windows]] - expected).norm() / expected.norm()
+    per_frame, per_snippet = statistics.median(chunk_seconds), statistics.median(snippet_seconds)
+    return {
+        "streaming_ms_per_frame": 1000 * per_frame,
+        "snippet_ms_per_frame": 1000 * per_snippet,
+        "times_faster": per_snippet / per_frame,
+        "relative_l2": float(error),
+    }
+
+
+def overlap(frames: int = 600) -> dict[str, Any]:
+    """Whole command, decoding alone, network alone; all on the same video."""
+    with tempfile.TemporaryDirectory() as folder:
+        clip = render(Path(folder) / "clip.mp4", frames)
+        decoding, _ = timed(lambda: decode(clip))
+        network, _ = timed(lambda: run_network(frames))
+        command, _ = timed(lambda: run_command(clip, Path(folder) / "f.h5"))
+    slower = max(decoding, network)
+    return {
+        "frames": frames,
+        "decoding_seconds": decoding,
+        "network_seconds": network,
+        "command_seconds": command,
+        "command_over_slower": command / slower,
+    }
+
+
+def memory(counts: tuple[int, int] = (2000, 20000)) -> dict[str, Any]:
+    """Largest resident memory of the command and its decoders, sampled twice a second."""
+    peaks = {}
+    for frames in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            clip = render(Path(folder) / "clip.mp4", frames)
+            process = subprocess.Popen(command_for(clip, Path(folder) / "f.h5"), stderr=subprocess.DEVNULL)
+            peaks[frames] = peak_mib(process)
+    return {"peak_mib": peaks, "growth_mib": peaks[counts[1]] - peaks[counts[0]]}
+
+
+def render(path: Path, frames: int) -> Path:
+    """A 320x240 H.264 video with a moving texture."""
+    y, x = np.mgrid[0:240, 0:320]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(frames):
+            waves = 128 + 60 * np.sin((x + 3 * number) / 17) + 60 * np.sin((y - 2 * number) / 11)
+            picture = np.repeat(waves.astype(np.uint8)[:, :, None], 3, axis=2)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def decode(clip: Path) -> None:
+    """Everything the decoders do, and nothing else."""
+    with DecoderPool([VideoSource("clip", clip)]) as pool:
+        for event in pool:
+            if isinstance(event, FrameChunk):
+                event.release()
+
+
+def run_network(frames: int) -> None:
+    """Everything the network does, with the frames already in memory."""
+    config = ExtractConfig(("clip",), Path("f.h5"), weights="untrained")
+    engine = Engine[str](
+        untrained(), config, Sampling(), on_rows=lambda *_: None, on_end=lambda _, stream: stream.finish()
+    )
+    batch = np.random.default_rng(0).integers(0, 256, (CHUNK, 240, 320, 3), dtype=np.uint8)
+    for begin in range(0, frames, CHUNK):
+        engine.add("clip", batch[: frames - begin])
+    engine.end("clip")
+    engine.flush()
+    engine.synchronize()
+
+
+def command_for(clip: Path, out: Path) -> list[str]:
+    """The whole command."""
+    return [*COMMAND, str(clip), "--out", str(out), "--weights", "untrained", "--device", "cpu"]
+
+
+def run_command(clip: Path, out: Path) -> None:
+    """Runs the whole command, start of the interpreter included."""
+    subprocess.run(command_for(clip, out), check=True, capture_output=True)
+
+
+def peak_mib(process: subprocess.Popen[bytes]) -> float:
+    """Largest sum of the resident memory of a process and its children, until it ends."""
+    peak, done = 0.0, threading.Event()
+    threading.Thread(target=lambda: (process.wait(), done.set()), daemon=True).start()
+    while not done.wait(0.5):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        try:
+            pids = [process.pid, *map(int, children.read_text().split())]
+            peak = max(peak, sum(resident_mib(pid) for pid in pids))
+        except FileNotFoundError:
+            break
+    if process.wait():
+        raise RuntimeError(f"the command failed with exit code {process.returncode}")
+    return peak
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory of one process; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+def main() -> None:
+    """Runs the parts named on the command line, or all, and prints a table."""
+    parts = {"streaming": streaming, "overlap": overlap, "memory": memory}
+    for name in sys.argv[1:] or parts:
+        results = parts[name]()
+        table = Table("measure", "value", title=name, title_justify="left")
+        for measure, value in results.items():
+            table.add_row(measure, f"{value:.4g}" if isinstance(value, float) else str(value))
+        Console().print(table)
+        print("written to", save(f"extract_{name}", results).relative_to(Path(__file__).parents[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""`lcdc-extract`: options -> ExtractConfig -> pipeline; errors -> exit codes."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lcdc_extract.config import Align, Decoder, Edges, ExtractConfig, Precision
+from lcdc_extract.terminal import FAILED_VIDEOS, INTERRUPTED, err, out, plain_errors, show_version
+
+if TYPE_CHECKING:
+    from lcdc_extract.pipeline import RunSummary
+
+SAMPLING, NETWORK, SPEED, RUN = "Frames and rows", "Network", "Speed", "Run"
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as a cluster sends it: stops the way Ctrl-C does."""
+
+
+@app.command()
+@plain_errors
+def lcdc_extract(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEOS",
+            help="Video files, directories (searched recursively), patterns, @list.txt, or - for a list on stdin.",
+            show_default=False,
+        ),
+    ],
+    *,
+    out_file: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="The HDF5 file to write.", show_default=False)
+    ],
+    weights: Annotated[
+        str | None,
+        typer.Option(help="A weights file, or `untrained` for a random network.", rich_help_panel=NETWORK),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=NETWORK)] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic of the network.", rich_help_panel=NETWORK)
+    ] = "float32",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Sampling of the paper: 50salads (frame step 5, stride 2) or gtea (1, 5).", rich_help_panel=SAMPLING
+        ),
+    ] = None,
+    frame_step: Annotated[
+        int | None, typer.Option(help="The network sees every N-th frame.", rich_help_panel=SAMPLING)
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="The network sees the frames nearest to this rate.", rich_help_panel=SAMPLING),
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="A feature for every N-th of those frames.", rich_help_panel=SAMPLING)
+    ] = None,
+    edges: Annotated[
+        Edges,
+        typer.Option(
+            help="Where the 16-frame window would leave the video: move it inside, or repeat the edge frame.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = "clamp",
+    align: Annotated[
+        Align,
+        typer.Option(help="`released` gives the row count of the authors' script.", rich_help_panel=SAMPLING),
+    ] = "exact",
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Frames in one batch; 16 on a CPU, 256 on a GPU if left out.", rich_help_panel=SPEED),
+    ] = None,
+    decoders: Annotated[int, typer.Option(help="Videos decoded side by side.", rich_help_panel=SPEED)] = 2,
+    decoder: Annotated[
+        Decoder,
+        typer.Option(help="`av` skips damaged packets and keeps the rest of a video.", rich_help_panel=SPEED),
+    ] = "decord",
+    decode_timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="A video that gives no frame for so long has failed.", rich_help_panel=SPEED
+        ),
+    ] = 60.0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew instead of continuing an earlier run.", rich_help_panel=RUN)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=RUN)
+    ] = False,
+    json_events: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines on stdout.", rich_help_panel=RUN)
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Print the version and exit.", rich_help_panel=RUN
+        ),
+    ] = False,
+) -> None:
+    """Write LCDC features (fc_new_2, 1024 numbers per frame) of VIDEOS to an HDF5 file.
+
+    Exit code 0: all done. 1: some videos failed, the rest is in the file. 2: nothing could be done as asked.
+    Stopped by Ctrl-C or killed, finished videos are kept: the same command continues.
+    """
+    config = ExtractConfig(
+        inputs=tuple(inputs),
+        out=out_file,
+        weights=weights,
+        preset=preset,
+        frame_step=frame_step,
+        fps=fps,
+        stride=stride,
+        edges=edges,
+        align=align,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        decoder=decoder,
+        decoders=decoders,
+        decode_timeout_seconds=decode_timeout,
+        overwrite=overwrite,
+    )
+    if dry_run:
+        _show_plan(config, json_events)
+        return
+    summary = _run(config, json_events)
+    if not json_events:
+        print_summary(summary)
+    if not summary.ok:
+        raise typer.Exit(FAILED_VIDEOS)
+
+
+def main() -> None:
+    """Entry point of `lcdc-extract`."""
+    app()
+
+
+def _run(config: ExtractConfig, json_events: bool) -> RunSummary:
+    earlier = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        from lcdc_extract.pipeline import extract  # inside: importing torch takes seconds, and may be interrupted too
+        from lcdc_extract.progress import choose_reporter
+
+        with closing(choose_reporter(json_events)) as report:
+            return extract(config, report)
+    except KeyboardInterrupt as stop:
+        err.print(
+            f"Stopped. Finished videos are kept in {config.out}.parts; the same command continues from there.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(128 + signal.SIGTERM if isinstance(stop, _Terminated) else INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def print_summary(summary: RunSummary) -> None:
+    """The table at the end of a run, on stdout."""
+    from rich.table import Table
+
+    table = Table(title=f"{summary.frames} frames in {summary.seconds:.0f} s", title_justify="left")
+    table.add_column("video", overflow="fold")
+    table.add_column("rows", justify="right")
+    table.add_column("frames", justify="right")
+    table.add_column("", overflow="fold")
+    for video in summary.finished:
+        table.add_row(video.id, str(video.rows), str(video.frames), "; ".join(video.notes))
+    for video_id in summary.already_finished:
+        table.add_row(video_id, "", "", "already finished")
+    for failure in summary.failures:
+        table.add_row(failure.id, "", "", f"[red]failed:[/] {failure.reason}")
+    out.print(table)
+    if summary.videos_in_file:
+        out.print(f"{summary.out}: {summary.videos_in_file} videos", highlight=False, soft_wrap=True)
+    else:
+        out.print(f"{summary.out} was not written: no video could be read", highlight=False, soft_wrap=True)
+
+
+def _show_plan(config: ExtractConfig, json_output: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from lcdc_extract.pipeline.plan import plan
+
+    planned = plan(config)
+    if json_output:
+        typer.echo(json.dumps(asdict(planned), default=str))
+        return
+    table = Table(title=f"would write {config.out}", title_justify="left")
+    table.add_column("video", overflow="fold")
+    for column in ("frames", "rows"):
+        table.add_column(column, justify="right")
+    table.add_column("", overflow="fold")
+    for video in planned.videos:
+        frames, rows = ("?" if number is None else str(number) for number in (video.frames, video.rows))
+        table.add_row(video.id, frames, rows, video.remark)
+    out.print(table)
+    out.print(
+        f"about {planned.seconds:.0f} s at {planned.frames_per_second:.1f} frames/s, measured on {planned.device} "
+        "just now; frame counts are what the containers announce",
+        highlight=False,
+    )

@@ -1,0 +1,66 @@
+"""Stopped at any moment: what is finished stays, and the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tests.clips import render_clip
+
+COMMAND = [sys.executable, "-c", "from lcdc_extract.cli import main; main()"]
+
+
+def start(folder: Path, out: Path) -> subprocess.Popen[str]:
+    options = ["--weights", "untrained", "--decoders", "1", "--batch-size", "4", "--json"]
+    return subprocess.Popen(
+        [*COMMAND, str(folder), "--out", str(out), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(process: subprocess.Popen[str], kind: str, video: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == kind and event["id"] == video:
+            return
+    raise AssertionError(f"no {kind} of {video}: {process.stderr.read() if process.stderr else ''}")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_finished_videos_are_kept(tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    folder, out = tmp_path / "videos", tmp_path / "f.h5"
+    render_clip(folder / "a.mp4", num_frames=4)
+    render_clip(folder / "b.mp4", num_frames=400)
+    process = start(folder, out)
+    wait_for(process, "VideoFinished", "a")
+    wait_for(process, "Progress", "b")
+    process.send_signal(sent)
+    stopped = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert time.monotonic() - stopped < 10  # 2 s on a machine of its own; this one may be shared
+    assert not out.exists()
+    if sent != signal.SIGKILL:
+        assert "Finished videos are kept" in errors
+        assert "Traceback" not in errors
+    render_clip(folder / "b.mp4", num_frames=3)
+    again = subprocess.run(
+        [*COMMAND, str(folder), "--out", str(out), "--weights", "untrained"], capture_output=True, text=True, check=True
+    )
+    assert "1 already finished" in again.stderr
+    assert "WARNING: the network is untrained" in again.stderr
+    with h5py.File(out) as file:
+        assert {name: group["features"].shape for name, group in file["videos"].items()} == {
+            "a": (4, 1024),
+            "b": (3, 1024),
+        }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "videos"]

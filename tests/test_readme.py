@@ -1,0 +1,68 @@
+"""The README's commands, run as a reader would, in a folder with `videos/`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+
+from tests.clips import render_clip
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = {"lcdc-extract": "lcdc_extract.cli", "lcdc": "lcdc_extract.toolbox"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_shell_and_python_blocks_run(tmp_path: Path) -> None:
+    render_clip(tmp_path / "videos" / "S1" / "clip.mp4", num_frames=5)
+    scripts = tmp_path / "bin"
+    scripts.mkdir()
+    for name, module in COMMANDS.items():
+        (scripts / name).write_text(f"#!{sys.executable}\nfrom {module} import main\nmain()\n")
+        (scripts / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{scripts}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+    def run(command: list[str]) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    assert lines[0] == "pip install ."  # how this environment was made
+    outputs = [run(["bash", "-c", line]) for line in lines[1:]]
+    assert len(outputs) >= 4
+    for block in blocks("python"):
+        run([sys.executable, "-c", block])
+    with h5py.File(tmp_path / "feats.h5") as file:
+        assert file["videos/S1/clip/features"].shape == (5, 1024)
+    assert (tmp_path / "S1_clip.npy").exists()
+    assert (tmp_path / "python.h5").exists()
+    assert not (tmp_path / "all.h5").exists()
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^make ([a-z-]+)", README, re.MULTILINE)) | set(re.findall(r"`make ([a-z-]+)`", README))
+    assert {"demo", "test"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_option_named_exists() -> None:
+    help_text = subprocess.run(
+        [sys.executable, "-c", "from lcdc_extract.cli import main; main()", "--help"],
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert named - set(re.findall(r"--[a-z][a-z-]+", help_text)) == set()

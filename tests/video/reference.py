@@ -1,0 +1,86 @@
+"""What ffmpeg itself makes of a video: decoded in this process with PyAV and converted by ffmpeg's scale filter.
+
+Independent of lcdc_extract.video.decoders on purpose.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoEvent, VideoFailed, VideoOpened, VideoSource
+
+
+@dataclass
+class Decoded:
+    """A whole decoded video: rgb (T,H,W,3), index (T,), times (T,), and the events around the chunks."""
+
+    rgb: np.ndarray
+    index: np.ndarray
+    times: np.ndarray
+    opened: VideoOpened
+    ended: VideoEnded
+
+
+@functools.lru_cache(maxsize=1)
+def decode_with_ffmpeg(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns rgb (T,H,W,3), not rotated, and container times (T,) in seconds."""
+    pictures, times = [], []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        graph = None
+        for frame in container.decode(stream):
+            graph = graph or _scale_graph(stream, frame)
+            graph.push(frame)
+            pictures.append(graph.pull().to_ndarray())
+            times.append(float(frame.pts * stream.time_base))
+    return np.stack(pictures), np.array(times)
+
+
+def decode(path: Path, **options: object) -> Decoded:
+    """Decodes one video through the pool; fails the test if that fails."""
+    events = list(run([source(path)], **options))
+    assert not isinstance(events[-1], VideoFailed), events[-1].reason
+    opened, *chunks, ended = events
+    assert isinstance(opened, VideoOpened)
+    assert isinstance(ended, VideoEnded)
+    rgb, index, times = (np.concatenate([chunk[part] for chunk in chunks]) for part in range(3))
+    return Decoded(rgb, index, times, opened, ended)
+
+
+def failure(path: Path, **options: object) -> str:
+    """The reason the pool gives for a video that must fail."""
+    last = list(run([source(path)], **options))[-1]
+    assert isinstance(last, VideoFailed), last
+    return last.reason
+
+
+def run(sources: Iterable[VideoSource], **options: object) -> Iterable[VideoEvent | tuple]:
+    """The pool's events; chunks are copied to (rgb, index, times, source) and released at once."""
+    with DecoderPool(list(sources), **options) as pool:
+        for event in pool:
+            if isinstance(event, FrameChunk):
+                yield event.rgb.copy(), event.index, event.pts_seconds, event.source
+                event.release()
+            else:
+                yield event
+
+
+def source(path: Path) -> VideoSource:
+    return VideoSource(path.stem, path)
+
+
+def _scale_graph(stream: av.VideoStream, frame: av.VideoFrame) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    parts = [graph.add_buffer(template=stream), graph.add("scale", f"{frame.width}:{frame.height}")]
+    parts += [graph.add("format", "rgb24"), graph.add("buffersink")]
+    for before, after in itertools.pairwise(parts):
+        before.link_to(after)
+    graph.configure()
+    return graph

@@ -1,0 +1,292 @@
+"""The child processes: order, memory, and what happens when one hangs, crashes, or nobody listens."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lcdc_extract.video import (
+    DecoderPool,
+    FrameChunk,
+    VideoEnded,
+    VideoEvent,
+    VideoFailed,
+    VideoOpened,
+    VideoSource,
+)
+from lcdc_extract.video.child import Child
+from lcdc_extract.video.messages import SLOTS, Beat, Ended, Filled, Job, Opened, Ready
+from tests.clips import read_number, render_clip
+from tests.video.reference import decode, failure, source
+
+LONG = 700
+"""Frames of a clip that does not fit into the slots: they hold 3 times 64."""
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render_clip(tmp_path_factory.mktemp("clips") / "long.mp4", num_frames=LONG)
+
+
+def copies(path: Path, count: int) -> list[VideoSource]:
+    return [VideoSource(f"video{i}", path) for i in range(count)]
+
+
+def first_chunk(events: object) -> FrameChunk:
+    return next(event for event in events if isinstance(event, FrameChunk))
+
+
+def drain(events: object) -> list[VideoEvent]:
+    """The remaining events, chunks released and left out."""
+    rest = []
+    for event in events:
+        if isinstance(event, FrameChunk):
+            event.release()
+        else:
+            rest.append(event)
+    return rest
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_events_of_each_video_come_in_order(long_clip: Path) -> None:
+    seen: defaultdict[str, list[str]] = defaultdict(list)
+    indices: defaultdict[str, list[int]] = defaultdict(list)
+    pids = set()
+    with DecoderPool(copies(long_clip, 5), decoders=2) as pool:
+        for event in pool:
+            seen[event.source.id].append(type(event).__name__)
+            pids |= {child.pid for child in pool._children}
+            assert len(pool._children) <= 2
+            if isinstance(event, FrameChunk):
+                assert 1 <= len(event) <= 64
+                assert [read_number(picture) for picture in event.rgb] == event.index.tolist()
+                indices[event.source.id] += event.index.tolist()
+                event.release()
+    assert sorted(seen) == [f"video{i}" for i in range(5)]
+    for name, kinds in seen.items():
+        assert kinds == ["VideoOpened", *["FrameChunk"] * (len(kinds) - 2), "VideoEnded"]
+        assert indices[name] == list(range(LONG))
+    assert len(pids) == 2, "children are used again"
+
+
+def test_videos_are_decoded_side_by_side(long_clip: Path) -> None:
+    order = []
+    with DecoderPool(copies(long_clip, 2), decoders=2) as pool:
+        for event in pool:
+            order.append((type(event), event.source.id))
+            if isinstance(event, FrameChunk):
+                event.release()
+    ends = [order.index((VideoEnded, f"video{i}")) for i in range(2)]
+    starts = [order.index((VideoOpened, f"video{i}")) for i in range(2)]
+    assert max(starts) < min(ends)
+
+
+def test_no_more_children_than_videos(long_clip: Path) -> None:
+    with DecoderPool(copies(long_clip, 2), decoders=8) as pool:
+        next(iter(pool))
+        assert len(pool._children) == 2
+
+
+def test_no_videos_no_events() -> None:
+    with DecoderPool([]) as pool:
+        assert list(pool) == []
+
+
+def test_digest_and_size_are_of_the_file(long_clip: Path) -> None:
+    ended = decode(long_clip).ended
+    assert ended.sha256 == hashlib.sha256(long_clip.read_bytes()).hexdigest()
+    assert ended.size_bytes == long_clip.stat().st_size
+
+
+def test_frames_larger_than_a_slot(tmp_path: Path) -> None:
+    path = render_clip(tmp_path / "a.mp4", size=(2048, 1440), num_frames=5, options={"preset": "ultrafast"})
+    with DecoderPool([source(path)]) as pool:
+        lengths = [len(event) for event in pool if isinstance(event, FrameChunk) and not event.release()]
+    assert len(lengths) == 5
+
+
+@pytest.mark.parametrize("decoder", ["decord", "av"])
+def test_hung_child_is_stopped_and_the_rest_goes_on(decoder: str, long_clip: Path) -> None:
+    with DecoderPool(copies(long_clip, 3), decoder=decoder, decoders=1, timeout_seconds=3) as pool:
+        events = iter(pool)
+        chunk = first_chunk(events)
+        hung = pool._children[0].pid
+        os.kill(hung, signal.SIGSTOP)
+        chunk.release()
+        rest = drain(events)
+        assert not alive(hung)
+    failed = rest[0]
+    assert isinstance(failed, VideoFailed)
+    assert failed.reason.startswith("the decoder gave no sign of life for 3 s at about frame ")
+    assert "--decode-timeout" in failed.reason
+    assert [type(event) for event in rest[1:]] == [VideoOpened, VideoEnded] * 2
+
+
+def test_decoder_that_spins_while_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "decord.py").write_text("while True: pass")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    reason = failure(render_clip(tmp_path / "a.mp4"), timeout_seconds=1.5)
+    assert reason.startswith("the decoder gave no sign of life for 1.5 s at about frame 0 and was stopped")
+    assert "--decoder av" in reason
+
+
+@pytest.mark.parametrize(("number", "words"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "SIGKILL, perhaps")])
+def test_crashed_child_fails_its_video_only(number: int, words: str, long_clip: Path) -> None:
+    with DecoderPool(copies(long_clip, 2), decoders=1) as pool:
+        events = iter(pool)
+        chunk = first_chunk(events)
+        os.kill(pool._children[0].pid, number)
+        chunk.release()
+        rest = drain(events)
+    assert isinstance(rest[0], VideoFailed)
+    assert f"the decoder process was ended by {words}" in rest[0].reason
+    assert "at about frame" in rest[0].reason
+    assert [type(event) for event in rest[1:]] == [VideoOpened, VideoEnded]
+
+
+def test_error_nobody_thought_of_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "decord.py").write_text("raise ValueError('surprise')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    reason = failure(render_clip(tmp_path / "a.mp4"))
+    assert "ended with exit code 1 (ValueError: surprise)" in reason
+
+
+def test_child_waits_for_slots_and_is_not_blamed_for_it(long_clip: Path) -> None:
+    timeout_seconds = 1.0
+    held: list[FrameChunk] = []
+    with DecoderPool([source(long_clip)], decoders=1) as pool:
+        events = iter(pool)
+        while len(held) < SLOTS:
+            held.append(first_chunk(events))
+        pool._timeout_seconds = timeout_seconds  # only now, so that a slow start on a busy machine does not count
+        connection = pool._children[0].connection
+        assert not connection.poll(0.5), "no frame is decoded into a slot in use"
+        before = [chunk.rgb.copy() for chunk in held]
+        threading.Timer(3 * timeout_seconds, lambda: [chunk.release() for chunk in held]).start()
+        next_chunk = first_chunk(events)  # waits three times the timeout
+        assert next_chunk.index[0] == SLOTS * 64
+        next_chunk.release()
+        rest = drain(events)
+    assert [type(event) for event in rest] == [VideoEnded]
+    assert [[read_number(picture) for picture in rgb] for rgb in before] == [
+        list(range(64 * i, 64 * (i + 1))) for i in range(SLOTS)
+    ]
+
+
+def test_slow_consumer_is_not_the_childs_fault(long_clip: Path) -> None:
+    with DecoderPool([source(long_clip)], decoders=1) as pool:
+        events = iter(pool)
+        chunks = [first_chunk(events) for _ in range(SLOTS)]
+        child = pool._children[0].pid
+        pool._timeout_seconds = 1.0
+        os.kill(child, signal.SIGSTOP)
+        for chunk in chunks:
+            chunk.release()
+        threading.Timer(2.8, os.kill, (child, signal.SIGCONT)).start()
+        time.sleep(2.4)  # nobody asks the pool meanwhile; all it may blame the child for is what follows
+        rest = drain(events)
+    assert [type(event) for event in rest] == [VideoEnded]
+
+
+def test_nothing_is_left_behind(long_clip: Path) -> None:
+    shared_before, files_before = set(os.listdir("/dev/shm")), len(os.listdir("/proc/self/fd"))
+    with DecoderPool(copies(long_clip, 4), decoders=2) as pool:
+        chunk = first_chunk(iter(pool))
+        pids = [child.pid for child in pool._children]
+    assert not any(alive(pid) for pid in pids)
+    assert set(os.listdir("/dev/shm")) == shared_before
+    assert read_number(chunk.rgb[5]) == chunk.index[5], "a chunk outlives the pool"
+    chunk.release()
+    del chunk, pool
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == files_before
+
+
+def test_leaving_by_keyboard_interrupt_is_prompt(long_clip: Path) -> None:
+    pool = DecoderPool(copies(long_clip, 4))
+    first_chunk(iter(pool))
+    pids = [child.pid for child in pool._children]
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), pool:
+        raise KeyboardInterrupt
+    assert time.monotonic() - started < 1.0
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_children_ignore_ctrl_c(long_clip: Path) -> None:
+    with DecoderPool([source(long_clip)], decoders=1) as pool:
+        events = iter(pool)
+        chunk = first_chunk(events)
+        os.kill(pool._children[0].pid, signal.SIGINT)
+        chunk.release()
+        assert [type(event) for event in drain(events)] == [VideoEnded]
+
+
+def test_no_memory_for_frames(long_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    reason = failure(long_clip)
+    assert reason == "no memory for frames of 64x48: No space left on device; use fewer --decoders"
+
+
+def test_a_long_digest_sends_signs_of_life(tmp_path: Path) -> None:
+    path = render_clip(tmp_path / "a.mp4", num_frames=3)
+    padding = 1 << 30
+    with path.open("ab") as file:
+        file.write((1).to_bytes(4, "big") + b"free" + (16 + padding).to_bytes(8, "big"))
+        file.truncate(file.tell() + padding)  # takes no space on disk
+    child = Child()
+    try:
+        child.start(source(path), Job(str(path), "decord"))
+        messages = [child.connection.recv()]
+        assert isinstance(messages[0], Opened)
+        child.share_memory(messages[0].info)
+        while not isinstance(messages[-1], Ready):
+            messages.append(child.connection.recv())
+    finally:
+        child.kill()
+    kinds = [type(message) for message in messages]
+    assert kinds == [Opened, Filled, *[Beat] * (len(kinds) - 4), Ended, Ready]
+    assert Beat in kinds
+
+
+def test_chunk_checks_its_shapes() -> None:
+    video = VideoSource("a", Path("a.mp4"))
+    rgb, index, times = np.zeros((2, 4, 6, 3), np.uint8), np.zeros(2, np.int64), np.zeros(2)
+    chunk = FrameChunk(video, rgb, index, times)
+    assert len(chunk) == 2
+    with pytest.raises(ValueError, match=r"rgb is float64 .*expected uint8 \(T, H, W, 3\)"):
+        FrameChunk(video, rgb.astype(float), index, times)
+    with pytest.raises(ValueError, match=r"index is int64 \(3,\); expected int64 \(2,\)"):
+        FrameChunk(video, rgb, np.zeros(3, np.int64), times)
+    with pytest.raises(ValueError, match=r"pts_seconds is float32"):
+        FrameChunk(video, rgb, index, times.astype(np.float32))
+
+
+def test_chunk_is_released_once_and_empty_then() -> None:
+    calls: list[int] = []
+    rgb = np.zeros((2, 4, 6, 3), np.uint8)
+    chunk = FrameChunk(VideoSource("a", Path("a")), rgb, np.zeros(2, np.int64), np.zeros(2), lambda: calls.append(1))
+    chunk.release()
+    chunk.release()
+    assert calls == [1]
+    assert chunk.rgb.shape == (0, 4, 6, 3)
