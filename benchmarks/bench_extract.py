@@ -31,8 +31,8 @@ from lcdc_extract.network.feature_stream import FeatureStream
 from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.network.streaming import StreamingHead
 from lcdc_extract.pipeline.engine import Engine
+from lcdc_extract.pipeline.setup import set_up
 from lcdc_extract.video import DecoderPool, FrameChunk, VideoSource
-from lcdc_extract.weights.resolve import untrained
 
 COMMAND = [sys.executable, "-c", "from lcdc_extract.cli import main; main()"]
 CHUNK = 16
@@ -130,10 +130,8 @@ def decode(clip: Path) -> None:
 
 def run_network(frames: int) -> None:
     """Everything the network does, with the frames already in memory."""
-    config = ExtractConfig(("clip",), Path("f.h5"), weights="untrained")
-    engine = Engine[str](
-        untrained(), config, Sampling(), on_rows=lambda *_: None, on_end=lambda _, stream: stream.finish()
-    )
+    config = ExtractConfig(("clip",), Path("f.h5"), weights="untrained", device="cpu")
+    engine = Engine[str](config, set_up(config), on_rows=lambda *_: None, on_end=lambda _, stream: stream.finish())
     batch = np.random.default_rng(0).integers(0, 256, (CHUNK, 240, 320, 3), dtype=np.uint8)
     for begin in range(0, frames, CHUNK):
         engine.add("clip", batch[: frames - begin])

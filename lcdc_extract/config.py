@@ -69,7 +69,7 @@ class NetworkConfig:
         _check_choice("stride_position", self.stride_position, StridePosition)
         _check_choice("offset_layout", self.offset_layout, OffsetLayout)
         _check_choice("border", self.border, Border)
-        _check("stem_padding", self.stem_padding, sum(self.stem_padding) in (5, 6), "two numbers that keep 224 -> 112")
+        _check("stem_padding", self.stem_padding, self.stem_padding in ((3, 3), (2, 3)), "(3, 3) or (2, 3)")
         _check("pool1_padding", self.pool1_padding, self.pool1_padding in (0, 1), "0 or 1")
         _check("batch_norm_epsilon", self.batch_norm_epsilon, self.batch_norm_epsilon > 0, "a positive number")
         _check("res5_dilation", self.res5_dilation, self.res5_dilation >= 1, "at least 1")

@@ -2,7 +2,7 @@
 
 from lcdc_extract.features.reader import FeatureFile, VideoFeatures, open_features
 from lcdc_extract.features.schema import Failure, RunRecord
-from lcdc_extract.features.store import FeatureStore, check_ids, check_output
+from lcdc_extract.features.store import FeatureStore, check_ids, check_output, parts_folder, peek
 
 __all__ = [
     "Failure",
@@ -13,4 +13,6 @@ __all__ = [
     "check_ids",
     "check_output",
     "open_features",
+    "parts_folder",
+    "peek",
 ]

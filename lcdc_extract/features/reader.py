@@ -44,7 +44,7 @@ class FeatureFile(Mapping[str, VideoFeatures]):
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(path, "r", locking=False)  # it is only ever replaced as a whole
         except OSError as error:
             raise OutputError(f"{path} cannot be read as HDF5 ({error})") from error
         schema = self._file.attrs.get("schema")
@@ -52,6 +52,7 @@ class FeatureFile(Mapping[str, VideoFeatures]):
             self._file.close()
             raise OutputError(f"{path} has the schema {schema!r}; expected {SCHEMA!r}, as lcdc-extract writes it")
         self._ids = video_ids(self._file)
+        self._known = set(self._ids)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class FeatureFile(Mapping[str, VideoFeatures]):
         return [{name: _plain(row[name]) for name in rows.dtype.names} for row in rows]
 
     def __getitem__(self, video_id: str) -> VideoFeatures:
-        if video_id not in self._ids:
+        if video_id not in self._known:
             raise KeyError(f"no video {video_id!r}; the file holds {', '.join(self._ids) or 'none'}")
         group = self._file[VIDEOS][video_id]
         features, frame_index, time_seconds, edge = (group[name][:] for name in ROW_DATASETS)

@@ -5,41 +5,26 @@ Killed at any moment, the output is either the old file or the new one, and no f
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Container, Iterable
-from dataclasses import astuple
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import h5py
-import numpy as np
-import numpy.typing as npt
 
 from lcdc_extract.errors import OutputError
-from lcdc_extract.features.part import ROW, Part, PartWriter, sync, write_and_rename
+from lcdc_extract.features.assemble import assemble
+from lcdc_extract.features.part import Part, PartWriter, sync, write_and_rename
 from lcdc_extract.features.reader import video_ids
-from lcdc_extract.features.schema import (
-    FAILURES,
-    FAILURES_TYPE,
-    INDEX,
-    INDEX_TYPE,
-    ROW_DATASETS,
-    SCHEMA,
-    VIDEOS,
-    Failure,
-    RunRecord,
-    differences,
-)
+from lcdc_extract.features.schema import ROW_DATASETS, SCHEMA, VIDEOS, Failure, RunRecord, differences
 
 PART_CARDS = "[0-9a-f]" * 24 + ".json"
-IDENTITY = "run.json"
-OVERHEAD_BYTES = 64 << 10
-"""More than HDF5 needs beside the rows, per video and for the file."""
+RUN = "run.json"
 
 
 def check_output(out: Path) -> None:
@@ -60,18 +45,35 @@ def check_output(out: Path) -> None:
 
 
 def check_ids(ids: Iterable[str]) -> None:
-    """Refuses ids that HDF5 could not keep apart: videos "a" and "a/features" would need the same place.
+    """Refuses ids that HDF5 could not keep apart: videos "a" and "a/features/b" would need the same place.
 
     Raises:
         OutputError: names both videos.
     """
     known = set(ids)
-    for name in known:
-        parent, _, last = name.rpartition("/")
-        if parent in known and last in ROW_DATASETS:
-            raise OutputError(
-                f"videos {parent!r} and {name!r} cannot share a file: {last!r} is a dataset of the first. Rename one."
-            )
+    for name in sorted(known):
+        parts = name.split("/")
+        for length in range(1, len(parts)):
+            above = "/".join(parts[:length])
+            if above in known and parts[length] in ROW_DATASETS:
+                raise OutputError(
+                    f"videos {above!r} and {name!r} cannot share a file: {parts[length]!r} is a dataset of the first. "
+                    "Rename one, or choose another --out for it."
+                )
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the finished videos of an unfinished run wait."""
+    return out.with_name(out.name + ".parts")
+
+
+def peek(out: Path, record: RunRecord, *, overwrite: bool = False) -> dict[str, dict[str, Any]]:
+    """What a run would find finished, id -> attributes, without touching anything.
+
+    Raises:
+        OutputError: the output is not ours or was made with other settings.
+    """
+    return _State(out, record, overwrite).finished()
 
 
 class FeatureStore:
@@ -80,20 +82,20 @@ class FeatureStore:
     def __init__(self, out: Path, record: RunRecord, *, overwrite: bool = False) -> None:
         """Opens the output, new or from an earlier run of the same settings.
 
+        Args:
+            overwrite: start anew. The old file stays until the new one is complete; interrupted, the same call
+                continues.
+
         Raises:
             OutputError: the output cannot be written, is not ours, was made with other settings, or is in use.
         """
-        self.out, self.record = out, record
-        self.parts = out.with_name(out.name + ".parts")
-        if not overwrite:
-            check_output(out)
-        self.parts.mkdir(exist_ok=True)
+        check_output(out)
+        self.out, self.record, self.parts = out, record, parts_folder(out)
         self._lock = self._acquire()
         try:
-            if overwrite:
-                self._clear()
-            self._settle_identity()
-            self._drop_unfinished()
+            self._state = _State(out, record, overwrite)
+            self._clean()
+            write_and_rename(self.parts / RUN, json.dumps({"identity": record.identity, "anew": self._state.anew}))
         except BaseException:
             self.close()
             raise
@@ -108,11 +110,7 @@ class FeatureStore:
 
     def finished(self) -> dict[str, dict[str, Any]]:
         """Videos that need no more work: id -> attributes of the video."""
-        found = {}
-        if self.out.exists():
-            with h5py.File(self.out, "r", locking=False) as file:
-                found = {name: dict(file[VIDEOS][name].attrs) for name in video_ids(file)}
-        return found | {name: part.attributes for name, part in self._finished_parts().items()}
+        return self._state.finished()
 
     def has_parts(self) -> bool:
         """Whether finished videos wait to be put into the output."""
@@ -133,93 +131,95 @@ class FeatureStore:
         """
         finished = self.finished()
         if finished:
-            self._assemble(self.parts / "assembled.unfinished", failures)
-        shutil.rmtree(self.parts)
+            unfinished = self.parts / "assembled.unfinished"
+            assemble(unfinished, self._state.old, self._state.parts(), self.record, failures)
+            sync(unfinished)
+            os.replace(unfinished, self.out)
+            sync(self.out.absolute().parent)
+        for card in list(self.parts.glob(PART_CARDS)):
+            card.unlink()  # before their rows: a card promises rows
+        self._clean()
         return len(finished)
 
     def close(self) -> None:
         """Releases the lock; finished parts stay for the next run."""
+        if not self.has_parts():
+            (self.parts / RUN).unlink(missing_ok=True)
+            (self.parts / "lock").unlink(missing_ok=True)  # while we hold it; `_acquire` notices
+            with contextlib.suppress(OSError):  # a network file system may keep a trace of the open lock
+                self.parts.rmdir()
         os.close(self._lock)
-        if self.parts.is_dir() and not self.has_parts():
-            shutil.rmtree(self.parts)
-
-    def _finished_parts(self) -> dict[str, Part]:
-        parts = [Part(card) for card in sorted(self.parts.glob(PART_CARDS))]
-        return {part.attributes["id"]: part for part in parts}
-
-    def _assemble(self, path: Path, failures: Iterable[Failure]) -> None:
-        parts = self._finished_parts()
-        old_bytes = self.out.stat().st_size if self.out.exists() else 0
-        rows = sum(len(part) for part in parts.values())
-        with h5py.File(path, "w", locking=False) as file:  # ours alone; network file systems lack locks
-            file.flush()
-            _reserve(path, old_bytes + rows * ROW.itemsize + OVERHEAD_BYTES * (2 + len(parts)))
-            file.attrs.update({"schema": SCHEMA, "identity": json.dumps(self.record.identity)})
-            file.attrs.update(self.record.attributes)
-            videos = file.create_group(VIDEOS)
-            if self.out.exists():
-                _copy_videos(self.out, videos, without=parts)
-            for name, part in parts.items():
-                _write_video(videos.require_group(name), part)
-            file[INDEX] = _index(file)
-            file[FAILURES] = self._failures(failures, set(video_ids(file)))
-            file.flush()
-            used_bytes = file.id.get_filesize()
-        os.truncate(path, used_bytes)
-        sync(path)
-        os.replace(path, self.out)
-        sync(self.out.absolute().parent)
 
     def _acquire(self) -> int:
-        lock = os.open(self.parts / "lock", os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise OutputError(
-                f"another run is writing {self.out}. Wait for it to end, or choose another --out."
-            ) from None
-        except OSError as error:
-            os.close(lock)
-            raise OutputError(
-                f"cannot lock {self.parts / 'lock'}: {error}. Choose an --out on a local disk."
-            ) from error
-        return lock
-
-    def _clear(self) -> None:
-        for path in (*self.parts.glob(PART_CARDS), self.parts / IDENTITY):
-            path.unlink(missing_ok=True)
-        if self.out.exists():
-            _read_identity(self.out)  # never delete a file that is not ours
-            self.out.unlink()
-
-    def _settle_identity(self) -> None:
-        wanted = json.loads(json.dumps(self.record.identity))
-        stored = self.parts / IDENTITY
-        for path, found in (
-            (self.out, _read_identity(self.out) if self.out.exists() else wanted),
-            (self.parts, json.loads(stored.read_text()) if stored.exists() else wanted),
-        ):
-            if found != wanted:
+        path = self.parts / "lock"
+        while True:
+            self.parts.mkdir(exist_ok=True)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+                    return lock
+                os.close(lock)  # the run that held it ended and removed it meanwhile
+            except BlockingIOError:
+                os.close(lock)
                 raise OutputError(
-                    f"{path} was made with other settings:\n  "
-                    + "\n  ".join(differences(found, wanted))
-                    + "\nGive the same settings to continue it, another --out, or --overwrite to start anew."
-                )
-        write_and_rename(stored, json.dumps(wanted))
+                    f"another run is writing {self.out}. Wait for it to end, or choose another --out."
+                ) from None
+            except OSError as error:
+                os.close(lock)
+                raise OutputError(f"cannot lock {path}: {error}. Choose an --out on a local disk.") from error
 
-    def _drop_unfinished(self) -> None:
+    def _clean(self) -> None:
+        """Removes what no card vouches for, and with a fresh start the cards too."""
+        if self._state.discards_parts:
+            for card in list(self.parts.glob(PART_CARDS)):
+                card.unlink()
+            self._state.discards_parts = False
         for path in (*self.parts.glob("*.unfinished"), *self.parts.glob("*.rows")):
-            if not path.with_suffix(".json").exists():
+            if not path.with_suffix(".json").exists() or path.suffix == ".unfinished":
                 path.unlink()
 
-    def _failures(self, failures: Iterable[Failure], finished: set[str]) -> npt.NDArray[Any]:
-        rows = {}
-        if self.out.exists():
-            with h5py.File(self.out, "r", locking=False) as file:
-                rows = {row[0].decode(): tuple(text.decode() for text in row) for row in file[FAILURES][:]}
-        rows |= {failure.id: astuple(failure) for failure in failures}
-        return np.array([row for key, row in sorted(rows.items()) if key not in finished], dtype=FAILURES_TYPE)
+
+class _State:
+    """What an output and its parts hold, and whether a run may go on with them. Only reads."""
+
+    def __init__(self, out: Path, record: RunRecord, overwrite: bool) -> None:
+        self._folder = parts_folder(out)
+        wanted = json.loads(json.dumps(record.identity))
+        run = {"identity": wanted, "anew": overwrite}
+        if any(self._folder.glob(PART_CARDS)):  # without parts there is nothing to go on with
+            run = json.loads((self._folder / RUN).read_text())
+        self.discards_parts = overwrite and (run["identity"] != wanted or not run["anew"])
+        """Whether parts are of a run that this one replaces; one that was itself a fresh start is continued."""
+        self.anew: bool = overwrite or run["anew"]
+        self.old = out if out.exists() and not self.anew else None
+        """The file whose videos go into the new one."""
+        if not self.discards_parts:
+            _check_same(self._folder, run["identity"], wanted)
+        if self.old:
+            _check_same(self.old, _read_identity(self.old), wanted)
+
+    def parts(self) -> dict[str, Part]:
+        """Finished parts by video id."""
+        cards = [] if self.discards_parts else sorted(self._folder.glob(PART_CARDS))
+        return {part.attributes["id"]: part for part in map(Part, cards)}
+
+    def finished(self) -> dict[str, dict[str, Any]]:
+        """Finished videos, id -> attributes."""
+        found = {}
+        if self.old:
+            with h5py.File(self.old, "r", locking=False) as file:
+                found = {name: dict(file[VIDEOS][name].attrs) for name in video_ids(file)}
+        return found | {name: part.attributes for name, part in self.parts().items()}
+
+
+def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if found != wanted:
+        raise OutputError(
+            f"{path} was made with other settings:\n  "
+            + "\n  ".join(differences(found, wanted))
+            + "\nGive the same settings to continue it, another --out, or --overwrite to start anew."
+        )
 
 
 def _read_identity(path: Path) -> dict[str, Any]:
@@ -235,42 +235,3 @@ def _read_identity(path: Path) -> dict[str, Any]:
         f"{path} exists and is {found}; expected schema {SCHEMA!r}. It is left untouched: choose another --out, "
         "or remove it yourself."
     )
-
-
-def _reserve(path: Path, size_bytes: int) -> None:
-    """Claims room on the disk, because HDF5 does not survive a write that fails."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.posix_fallocate(descriptor, 0, size_bytes)
-    finally:
-        os.close(descriptor)
-
-
-def _copy_videos(path: Path, target: h5py.Group, without: Container[str]) -> None:
-    with h5py.File(path, "r", locking=False) as source:
-        for name in video_ids(source):
-            if name not in without:
-                group = target.require_group(name)
-                for dataset in ROW_DATASETS:
-                    source.copy(source[VIDEOS][name][dataset], group, name=dataset)
-                group.attrs.update(source[VIDEOS][name].attrs)
-
-
-def _write_video(group: h5py.Group, part: Part) -> None:
-    for name in ROW_DATASETS:
-        base, shape = ROW[name].base, ROW[name].shape
-        group.create_dataset(name, (len(part), *shape), base)
-    for begin, block in part.blocks():
-        for name in ROW_DATASETS:
-            group[name][begin : begin + len(block)] = block[name]
-    group.attrs.update({key: value for key, value in part.attributes.items() if key != "id"})
-    group.attrs["complete"] = True
-
-
-def _index(file: h5py.File) -> npt.NDArray[Any]:
-    rows = []
-    for name in video_ids(file):
-        group = file[VIDEOS][name]
-        fields = [group.attrs[key] for key in ("frames_decoded", "frames_per_second", "width", "height")]
-        rows.append((name, len(group["features"]), int(np.count_nonzero(group["edge"])), *fields))
-    return np.array(rows, dtype=INDEX_TYPE)

@@ -55,7 +55,6 @@ class FeatureStream:
         self._stream = HeadStream(head)
         self._front = CENTRE if sampling.edges == "repeat-frame" else 0  # copies of frame 0 pushed before it
         self._total = 0
-        self._last: EncodedFrames | None = None
 
     def push(self, frames: EncodedFrames) -> FeatureRows:
         """Takes the next frames; returns the rows that are now certain, possibly none."""
@@ -64,7 +63,6 @@ class FeatureStream:
                 self._repeat(frames[:1], self._front)
             self._stream.push(frames)
             self._total += len(frames)
-            self._last = EncodedFrames(frames.appearance[-1:].clone(), frames.offsets[-1:].clone())
         rows = self._compute(self._plan.ready(self._total))
         last_window = self._stream.arrived - SNIPPET_LENGTH
         self._stream.forget(min(self._plan.earliest_start + self._front, last_window))
@@ -76,7 +74,8 @@ class FeatureStream:
         Raises:
             VideoError: no frame at all, or fewer than 16 with the released alignment.
         """
-        if self._last is None:
+        last = self._stream.last
+        if last is None:
             raise VideoError("no frame was sampled")
         if self.sampling.align == "released":
             if self._total < SNIPPET_LENGTH:
@@ -88,10 +87,10 @@ class FeatureStream:
             return self._compute([]), Padding(0, front, behind)
         missing = 0
         if self.sampling.edges == "repeat-frame":
-            self._repeat(self._last, CENTRE - 1)
+            self._repeat(last, CENTRE - 1)
         else:
             missing = max(SNIPPET_LENGTH - self._total, 0)
-            self._repeat(self._last, missing)
+            self._repeat(last, missing)
         return self._compute(self._plan.rest(self._total)), Padding(missing, 0, 0)
 
     def _repeat(self, frame: EncodedFrames, copies: int) -> None:

@@ -69,7 +69,8 @@ class HeadStream:
     def __init__(self, head: StreamingHead) -> None:
         self.head = head
         self.arrived = 0
-        self._last: EncodedFrames | None = None
+        self.last: EncodedFrames | None = None
+        """The frame pushed last."""
         self._u: Tensor | None = None  # U of F[base .. arrived-2]
         self._base = 0
         self._v: Tensor | None = None  # V of the shared pooled steps worked out so far
@@ -81,10 +82,10 @@ class HeadStream:
             return
         self.arrived += len(frames)
         appearance, offsets = frames.appearance, frames.offsets
-        if self._last is not None:
-            appearance = torch.cat([self._last.appearance, appearance])
-            offsets = torch.cat([self._last.offsets, offsets])
-        self._last = EncodedFrames(appearance[-1:].clone(), offsets[-1:].clone())
+        if self.last is not None:
+            appearance = torch.cat([self.last.appearance, appearance])
+            offsets = torch.cat([self.last.offsets, offsets])
+        self.last = EncodedFrames(appearance[-1:].clone(), offsets[-1:].clone())
         if len(appearance) == 1:
             return
         motion = receptive_field_motion(offsets).to(appearance.dtype)
@@ -101,9 +102,8 @@ class HeadStream:
             self._u = self._u[before - self._base :]  # its old storage goes with the next push
             self._base = before
         kept = [time for time in self._v_row if time >= before]
-        if kept:
-            self._v = self._shared(kept)
-            self._v_row = {time: row for row, time in enumerate(kept)}
+        self._v = self._shared(kept) if kept else None
+        self._v_row = {time: row for row, time in enumerate(kept)}
 
     def _run(self, starts: range) -> Tensor:
         head = self.head

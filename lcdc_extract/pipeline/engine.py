@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,42 +13,32 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lcdc_extract.config import ExtractConfig, Sampling
+from lcdc_extract.config import ExtractConfig
 from lcdc_extract.errors import DeviceError
 from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream
 from lcdc_extract.network.preprocess import preprocess
 from lcdc_extract.network.streaming import StreamingHead
-from lcdc_extract.weights.file import Weights
+from lcdc_extract.pipeline.setup import Setup
 
 Key = TypeVar("Key")
 CPU_BATCH, GPU_BATCH = 16, 256
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` is the first GPU, or the CPU where there is none; anything else is taken at its word.
+@contextmanager
+def memory_errors(config: ExtractConfig) -> Iterator[None]:
+    """Running out of GPU memory becomes an error that says what to do.
 
     Raises:
-        DeviceError: the device is unknown, or not there.
+        DeviceError: instead of torch's own.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"--device {name}; expected auto, cpu, cuda or cuda:N")
-    found = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= found:
-        built = (
-            f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
-            if torch.version.cuda
-            else (f"torch {torch.__version__} is a build without CUDA")
-        )
+        yield
+    except torch.OutOfMemoryError as error:
+        size = config.batch_size or GPU_BATCH
         raise DeviceError(
-            f"--device {name}: found {found} CUDA devices ({built}). Use --device cpu, or see `lcdc doctor`."
-        )
-    return device
+            f"the GPU ran out of memory at --batch-size {size}. Give a smaller one, or free the GPU; "
+            "finished videos are kept."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -61,6 +52,9 @@ class _Segment(Generic[Key]):
 class Engine(Generic[Key]):
     """Batches frames of several videos, in the order they come, and keeps one feature stream per video.
 
+    Arithmetic is float32 to the last bit or what `config.precision` says: on a GPU this turns the short float32 of its
+    tensor cores (TF32) off, for this process.
+
     Args:
         on_rows: called with each video's next rows, possibly none, and the number of frames behind them.
         on_end: called once per video, after all `on_rows`, with the stream to be finished.
@@ -68,19 +62,21 @@ class Engine(Generic[Key]):
 
     def __init__(
         self,
-        weights: Weights,
         config: ExtractConfig,
-        sampling: Sampling,
+        setup: Setup,
         *,
         on_rows: Callable[[Key, FeatureRows, int], None],
         on_end: Callable[[Key, FeatureStream], None],
     ) -> None:
-        self.device = choose_device(config.device)
+        self.device = device = setup.device
         self.dtype: torch.dtype = getattr(torch, config.precision)
         self.batch_size = config.batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
-        self.sampling = sampling
-        self._preprocess = weights.info.preprocess
-        network = weights.network.for_extraction(self.device, self.dtype)
+        self.sampling = setup.sampling
+        self._preprocess = setup.weights.info.preprocess
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
+        network = setup.weights.network.for_extraction(device, self.dtype)
         self._encoder, self._head = network.encoder, StreamingHead(network.head)
         self._on_rows, self._on_end = on_rows, on_end
         self._streams: dict[Key, FeatureStream] = {}

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from lcdc_extract.config import ExtractConfig, Sampling
+from lcdc_extract.config import SNIPPET_LENGTH, ExtractConfig, Sampling
 from lcdc_extract.errors import VideoError
-from lcdc_extract.features import FeatureStore, check_ids, check_output
+from lcdc_extract.features import check_output, peek
 from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream
-from lcdc_extract.pipeline.engine import Engine, choose_device
+from lcdc_extract.pipeline.engine import Engine, memory_errors
 from lcdc_extract.pipeline.record import run_record
 from lcdc_extract.pipeline.run import sampled_frames, unfinished
+from lcdc_extract.pipeline.setup import set_up
 from lcdc_extract.video import VideoInfo, VideoSource, check_rate, discover, probe
-from lcdc_extract.weights.resolve import resolve_weights
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Plan:
     frames_per_second: float
     """Of the network alone, measured on a random batch."""
     seconds: float
+    complete: bool
+    """Whether every container announces its frames; otherwise `seconds` is too short."""
 
 
 def plan(config: ExtractConfig) -> Plan:
@@ -49,19 +51,16 @@ def plan(config: ExtractConfig) -> Plan:
     """
     check_output(config.out)
     sources = discover(config.inputs)
-    check_ids(source.id for source in sources)
-    choose_device(config.device)
-    weights = resolve_weights(config.weights)
-    sampling = config.sampling(weights.info.sampling)
-    engine = Engine[str](weights, config, sampling, on_rows=_ignore_rows, on_end=_ignore_end)
-    todo = sources
-    if not config.overwrite:
-        with FeatureStore(config.out, run_record(config, weights, sampling, engine)) as store:
-            todo = unfinished(sources, store)
+    setup = set_up(config)
+    finished = peek(config.out, run_record(config, setup), overwrite=config.overwrite)
+    todo = unfinished(sources, finished, config.out)
     found = probe(todo, decoder=config.decoder, decoders=config.decoders, timeout_seconds=config.decode_timeout_seconds)
-    videos = tuple(_planned(source, found.get(source.id), sampling) for source in sources)
-    speed = _frames_per_second(engine)
-    return Plan(videos, str(engine.device), speed, sum(video.frames or 0 for video in videos) / speed)
+    videos = tuple(_planned(source, found.get(source.id), setup.sampling) for source in sources)
+    with memory_errors(config):
+        engine = Engine[str](config, setup, on_rows=_ignore_rows, on_end=_ignore_end)
+        speed = _frames_per_second(engine)
+    known = [video.frames for video in videos if video.frames is not None]
+    return Plan(videos, str(setup.device), speed, sum(known) / speed, complete=len(known) == len(videos))
 
 
 def _planned(source: VideoSource, found: Any, sampling: Sampling) -> PlannedVideo:
@@ -76,6 +75,8 @@ def _planned(source: VideoSource, found: Any, sampling: Sampling) -> PlannedVide
     frames = sampled_frames(found, sampling)
     rows = None if frames is None else -(-frames // sampling.stride)
     if frames is not None and sampling.align == "released":
+        if frames < SNIPPET_LENGTH:
+            return PlannedVideo(source.id, 0, 0, f"will fail: --align released needs {SNIPPET_LENGTH} frames")
         rows = frames // sampling.stride
     return PlannedVideo(source.id, frames, rows, f"{found.width}x{found.height}, {found.fps:.2f} frames/s")
 

@@ -9,23 +9,24 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from lcdc_extract import __version__, ops
-from lcdc_extract.config import ExtractConfig, Sampling, to_dict
+from lcdc_extract.config import ExtractConfig, to_dict
 from lcdc_extract.features import RunRecord
 from lcdc_extract.network.feature_stream import Padding
-from lcdc_extract.pipeline.engine import Engine
+from lcdc_extract.pipeline.setup import Setup
 from lcdc_extract.video import VideoEnded, VideoInfo
-from lcdc_extract.weights.file import Weights
 
 LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
 
 
-def run_record(config: ExtractConfig, weights: Weights, sampling: Sampling, engine: Engine[Any]) -> RunRecord:
+def run_record(config: ExtractConfig, setup: Setup) -> RunRecord:
     """The root attributes. Identity is what two runs must share to share a file."""
+    weights, sampling = setup.weights, setup.sampling
     identity = {"weights_sha256": weights.sha256, "precision": config.precision} | asdict(sampling)
     attributes = {
         "tool": "lcdc-extract",
-        "tool_version": __version__,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "feature_layer": "fc_new_2",
         "weights": weights.name,
@@ -33,25 +34,30 @@ def run_record(config: ExtractConfig, weights: Weights, sampling: Sampling, engi
         "trained": weights.info.trained,
         "network": json.dumps(to_dict(weights.info.network)),
         "preprocess": json.dumps(to_dict(weights.info.preprocess)),
-        "config": json.dumps(to_dict(config)),
         "sampling": json.dumps(asdict(sampling)),
         "precision": config.precision,
-        "device": str(engine.device),
-        "operator": ops.implementation(engine.device.type),
+    }
+    return RunRecord(identity, attributes | made_by(config, setup.device))
+
+
+def made_by(config: ExtractConfig, device: torch.device) -> dict[str, str]:
+    """What may differ between the runs that fill one file; stored for the last run and for every video."""
+    return {
+        "tool_version": __version__,
+        "config": json.dumps(to_dict(config)),
+        "device": str(device),
+        "operator": ops.implementation(device.type),
         "libraries": json.dumps({name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}),
     }
-    return RunRecord(identity, attributes)
 
 
-def video_attributes(
-    info: VideoInfo, ended: VideoEnded, padding: Padding, modified_ns: int, engine: Engine[Any]
-) -> dict[str, Any]:
-    """The attributes of one video's group."""
+def video_attributes(info: VideoInfo, ended: VideoEnded, padding: Padding) -> dict[str, Any]:
+    """The attributes of one video's group that describe the video."""
     return {
         "id": ended.source.id,
         "source": str(ended.source.path.absolute()),
         "source_size_bytes": ended.size_bytes,
-        "source_modified_ns": modified_ns,
+        "source_modified_ns": ended.modified_ns,
         "source_sha256": ended.sha256,
         "width": info.width,
         "height": info.height,
@@ -65,9 +71,6 @@ def video_attributes(
         "rows_copied_behind": padding.rows_behind,
         "damaged_packets": ended.damaged_packets,
         "decoder": info.decoder,
-        "tool_version": __version__,
-        "operator": ops.implementation(engine.device.type),
-        "device": str(engine.device),
     }
 
 

@@ -92,6 +92,8 @@ class VideoEnded:
     damaged_packets: int
     """Packets the decoder had to skip; decord fails at the first one instead."""
     size_bytes: int
+    modified_ns: int
+    """The file's modification time, in nanoseconds since 1970."""
     sha256: str
     """Of the file's content, in hexadecimal."""
 

@@ -77,6 +77,7 @@ class Ended:
     frames_repeated: int
     damaged_packets: int
     size_bytes: int
+    modified_ns: int
     sha256: str
 
 

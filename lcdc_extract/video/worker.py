@@ -115,7 +115,15 @@ class _Decoding:
             self._sample(before, self._selector.finish())
         self._flush()
         size_bytes, sha256 = self._digest()
-        return Ended(self._decoded, self._sampled, self._repeated, self._decoder.damaged_packets, size_bytes, sha256)
+        return Ended(
+            frames_decoded=self._decoded,
+            frames_sampled=self._sampled,
+            frames_repeated=self._repeated,
+            damaged_packets=self._decoder.damaged_packets,
+            size_bytes=size_bytes,
+            modified_ns=self._path.stat().st_mtime_ns,
+            sha256=sha256,
+        )
 
     def _sample(self, frame: DecodedFrame, count: int) -> None:
         for _ in range(count):

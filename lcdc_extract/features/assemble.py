@@ -1,0 +1,119 @@
+"""Puts finished parts, and the videos of an older file, into one HDF5 file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Container, Iterable
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from lcdc_extract.features.part import ROW, Part
+from lcdc_extract.features.reader import video_ids
+from lcdc_extract.features.schema import (
+    FAILURES,
+    FAILURES_TYPE,
+    INDEX,
+    INDEX_TYPE,
+    ROW_DATASETS,
+    SCHEMA,
+    VIDEOS,
+    Failure,
+    RunRecord,
+)
+
+OVERHEAD_BYTES = 64 << 10
+"""More than HDF5 needs beside the rows, per video and for the file."""
+
+
+def assemble(
+    path: Path, old: Path | None, parts: dict[str, Part], record: RunRecord, failures: Iterable[Failure]
+) -> None:
+    """Writes a feature file.
+
+    Args:
+        path: written; not yet the output.
+        old: a feature file whose videos are taken over, unless a part has the same id.
+        parts: by video id.
+        failures: of this run; those of `old` stay unless the video is finished now.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    old_bytes = old.stat().st_size if old else 0
+    rows = sum(len(part) for part in parts.values())
+    with h5py.File(path, "w", locking=False) as file:  # ours alone; network file systems lack locks
+        file.flush()
+        _reserve(path, old_bytes + rows * ROW.itemsize + OVERHEAD_BYTES * (2 + len(parts)))
+        _set_attributes(file, {"schema": SCHEMA, "identity": json.dumps(record.identity)} | record.attributes)
+        videos = file.create_group(VIDEOS)
+        if old:
+            _copy_videos(old, videos, without=parts)
+        for name, part in parts.items():
+            _write_video(videos.require_group(name), part)
+        file[INDEX] = _index(file)
+        file[FAILURES] = _failures(old, failures, set(video_ids(file)))
+        file.flush()
+        used_bytes = file.id.get_filesize()
+    os.truncate(path, used_bytes)
+
+
+def _reserve(path: Path, size_bytes: int) -> None:
+    """Claims room on the disk, because HDF5 does not survive a write that fails."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.posix_fallocate(descriptor, 0, size_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def _copy_videos(path: Path, target: h5py.Group, without: Container[str]) -> None:
+    with h5py.File(path, "r", locking=False) as source:
+        for name in video_ids(source):
+            if name not in without:
+                group = target.require_group(name)
+                for dataset in ROW_DATASETS:
+                    source.copy(source[VIDEOS][name][dataset], group, name=dataset)
+                group.attrs.update(source[VIDEOS][name].attrs)
+
+
+def _write_video(group: h5py.Group, part: Part) -> None:
+    for name in ROW_DATASETS:
+        base, shape = ROW[name].base, ROW[name].shape
+        group.create_dataset(name, (len(part), *shape), base)
+    for begin, block in part.blocks():
+        for name in ROW_DATASETS:
+            group[name][begin : begin + len(block)] = block[name]
+    _set_attributes(group, {key: value for key, value in part.attributes.items() if key != "id"} | {"complete": True})
+
+
+def _index(file: h5py.File) -> npt.NDArray[Any]:
+    rows = []
+    for name in video_ids(file):
+        group = file[VIDEOS][name]
+        fields = [group.attrs[key] for key in ("frames_decoded", "frames_per_second", "width", "height")]
+        rows.append((name, len(group["features"]), int(np.count_nonzero(group["edge"])), *fields))
+    return np.array(rows, dtype=INDEX_TYPE)
+
+
+def _failures(old: Path | None, failures: Iterable[Failure], finished: Container[str]) -> npt.NDArray[Any]:
+    rows: dict[str, tuple[str, ...]] = {}
+    if old:
+        with h5py.File(old, "r", locking=False) as file:
+            rows = {row[0].decode(): tuple(text.decode() for text in row) for row in file[FAILURES][:]}
+    rows |= {failure.id: tuple(_text(field) for field in astuple(failure)) for failure in failures}
+    return np.array([row for key, row in sorted(rows.items()) if key not in finished], dtype=FAILURES_TYPE)
+
+
+def _set_attributes(item: h5py.Group, values: dict[str, Any]) -> None:
+    item.attrs.update({key: _text(value) if isinstance(value, str) else value for key, value in values.items()})
+
+
+def _text(text: str) -> str:
+    r"""What HDF5 can store: bytes of a path that are not UTF-8 become \xNN, and NUL goes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "")
