@@ -47,7 +47,10 @@ def lcdc_extract(
     ],
     weights: Annotated[
         str | None,
-        typer.Option(help="A weights file, or `untrained` for a random network.", rich_help_panel=NETWORK),
+        typer.Option(
+            help="A weights file, a name from `lcdc weights list`, or `untrained` for a random network.",
+            rich_help_panel=NETWORK,
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=NETWORK)] = "auto",
     precision: Annotated[
@@ -113,7 +116,7 @@ def lcdc_extract(
 ) -> None:
     """Write LCDC features (fc_new_2, 1024 numbers per frame) of VIDEOS to an HDF5 file.
 
-    Exit code 0: all done. 1: some videos failed, the rest is in the file. 2: nothing could be done as asked.
+    Exit code 0: all done. 1: some videos failed, the rest is in the file. 2: nothing could be done as asked. 3: a bug.
     Stopped by Ctrl-C or killed, finished videos are kept: the same command continues.
     """
     config = ExtractConfig(
@@ -158,15 +161,18 @@ def _run(config: ExtractConfig, json_events: bool) -> RunSummary:
         with closing(choose_reporter(json_events)) as report:
             return extract(config, report)
     except KeyboardInterrupt as stop:
-        err.print(
-            f"Stopped. Finished videos are kept in {config.out}.parts; the same command continues from there.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        err.print(_what_is_kept(config.out), soft_wrap=True)
         raise typer.Exit(128 + signal.SIGTERM if isinstance(stop, _Terminated) else INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, earlier)
+
+
+def _what_is_kept(path: Path) -> str:
+    from lcdc_extract.features import parts_folder
+
+    if parts_folder(path).is_dir():
+        return f"Stopped. Finished videos are kept in {parts_folder(path)}; the same command continues from there."
+    return "Stopped before a video was finished." if not path.exists() else f"Stopped. {path} is as it was before."
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -187,12 +193,12 @@ def print_summary(summary: RunSummary) -> None:
     for video_id in summary.already_finished:
         table.add_row(video_id, "", "", "already finished")
     for failure in summary.failures:
-        table.add_row(failure.id, "", "", f"[red]failed:[/] {failure.reason}")
+        table.add_row(failure.id, "", "", f"failed: {failure.reason}", style="red")
     out.print(table)
     if summary.videos_in_file:
-        out.print(f"{summary.out}: {summary.videos_in_file} videos", highlight=False, soft_wrap=True)
+        out.print(f"{summary.out}: {summary.videos_in_file} videos", soft_wrap=True)
     else:
-        out.print(f"{summary.out} was not written: no video could be read", highlight=False, soft_wrap=True)
+        out.print(f"{summary.out} was not written: no video could be read", soft_wrap=True)
 
 
 def _show_plan(config: ExtractConfig, json_output: bool) -> None:
@@ -217,7 +223,6 @@ def _show_plan(config: ExtractConfig, json_output: bool) -> None:
         table.add_row(video.id, frames, rows, video.remark)
     out.print(table)
     out.print(
-        f"about {planned.seconds:.0f} s at {planned.frames_per_second:.1f} frames/s, measured on {planned.device} "
-        "just now; frame counts are what the containers announce",
-        highlight=False,
+        f"{'about' if planned.complete else 'at least'} {planned.seconds:.0f} s at {planned.frames_per_second:.1f} "
+        f"frames/s, measured on {planned.device} just now; frame counts are what the containers announce"
     )

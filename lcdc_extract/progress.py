@@ -64,24 +64,24 @@ def warn_untrained(event: RunStarted) -> str | None:
 
 
 class _Totals:
-    """Frames done and still expected, over all videos; grows exact as videos are opened."""
+    """Frames done and still expected, by video and over all; grows exact as videos are opened."""
 
     def __init__(self) -> None:
-        self.videos = self.done = self.frames = 0
+        self.videos = self.over = self.frames = 0
         self.expected: dict[str, int] = {}
+        self.done: dict[str, int] = {}
 
     def take(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             self.videos = event.videos
         elif isinstance(event, VideoStarted):
-            self.expected[event.id] = event.frames_expected or 0
+            self.expected[event.id], self.done[event.id] = event.frames_expected or 0, 0
         elif isinstance(event, Progress):
             self.frames += event.frames
-        elif isinstance(event, VideoFinished):
-            self.expected[event.id] = event.frames
-        elif isinstance(event, VideoFailed):
-            self.expected[event.id] = 0
-        self.done += isinstance(event, VideoFinished | VideoFailed)
+            self.done[event.id] += event.frames
+        elif isinstance(event, VideoFinished | VideoFailed):
+            self.over += 1
+            self.expected[event.id] = self.done.pop(event.id, 0)
 
     @property
     def total(self) -> int:
@@ -91,14 +91,13 @@ class _Totals:
 
 
 class Bars:
-    """Two tqdm bars: everything, and the video that moved last."""
+    """Two tqdm bars: everything, and one of the videos under way, until it ends."""
 
     def __init__(self) -> None:
         self._totals = _Totals()
         self._all: tqdm[Any] | None = None
         self._video: tqdm[Any] | None = None
-        self._current = ""
-        self._frames_of: dict[str, int] = {}
+        self._current: str | None = None
 
     def __call__(self, event: Event) -> None:
         """Draws one event."""
@@ -122,23 +121,24 @@ class Bars:
         self._all = self._video = None
 
     def _draw(self, event: Event, everything: tqdm[Any], video: tqdm[Any]) -> None:
+        totals = self._totals
         if isinstance(event, VideoFailed):
             tqdm.write(f"failed: {event.id}: {event.reason}", file=sys.stderr)
         elif isinstance(event, VideoFinished):
             for note in event.notes:
                 tqdm.write(f"note: {event.id}: {note}", file=sys.stderr)
         elif isinstance(event, Progress):
-            self._frames_of[event.id] = self._frames_of.get(event.id, 0) + event.frames
-            if event.id != self._current:
-                self._current = event.id
-                video.reset(self._totals.expected.get(event.id) or None)
-                video.set_description_str(event.id, refresh=False)
-                video.update(self._frames_of[event.id])
-            else:
-                video.update(event.frames)
             everything.update(event.frames)
-        everything.total = self._totals.total or None
-        everything.set_description_str(f"{self._totals.done}/{self._totals.videos} videos", refresh=False)
+            if self._current not in totals.done:
+                self._current = event.id
+                video.reset(totals.expected[event.id] or None)
+                video.initial = totals.done[event.id] - event.frames  # done before its turn on the screen
+                video.set_description_str(event.id, refresh=False)
+            if event.id == self._current:
+                video.n = totals.done[event.id]
+                video.refresh()
+        everything.total = totals.total or None
+        everything.set_description_str(f"{totals.over}/{totals.videos} videos", refresh=False)
 
 
 class Lines:
@@ -167,7 +167,7 @@ class Lines:
             self._last = now
             totals, rate = self._totals, self._totals.frames / (now - self._started)
             left = max(totals.total - totals.frames, 0) / rate
-            self._print(f"{totals.done}/{totals.videos} videos, {rate:.1f} frames/s, about {left:.0f} s left")
+            self._print(f"{totals.over}/{totals.videos} videos, {rate:.1f} frames/s, about {left:.0f} s left")
 
     def close(self) -> None:
         """Nothing to clean up."""

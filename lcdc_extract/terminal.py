@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
+from rich.text import Text
 
 from lcdc_extract import __version__
 from lcdc_extract.errors import LcdcError
 
-FAILED_VIDEOS, BAD_INPUT, INTERRUPTED = 1, 2, 130
-"""Exit codes: some videos failed; nothing could be done as asked; stopped by Ctrl-C."""
+FAILED_VIDEOS, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes: some videos failed; nothing could be done as asked; an error of this program; stopped by Ctrl-C."""
 
-out = Console()
-err = Console(stderr=True)
+out = Console(markup=False, highlight=False)  # without markup: names of videos may hold [brackets]
+err = Console(stderr=True, markup=False, highlight=False)
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Wraps a command: errors meant for the user become text on stderr and exit code 2, without a traceback."""
+    """Wraps a command: errors meant for the user become text on stderr and exit code 2, without a traceback.
+
+    Anything unexpected keeps its traceback and ends with exit code 3, so that it cannot pass for failed videos.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -33,10 +37,15 @@ def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, 
             return command(*args, **kwargs)
         except LcdcError as error:
             if err.is_terminal:
-                err.print(Panel(escape(str(error)), title="Error", title_align="left", border_style="red"))
+                err.print(Panel(Text(str(error)), title="Error", title_align="left", border_style="red"))
             else:
-                err.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+                err.print(f"Error: {error}", soft_wrap=True)
             raise typer.Exit(BAD_INPUT) from None
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception:
+            traceback.print_exc()
+            raise typer.Exit(BUG) from None
 
     return wrapped
 

@@ -71,6 +71,24 @@ def test_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "frames/s" in drawn
 
 
+def test_the_video_bar_stays_with_one_video_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    bars = progress.Bars()
+    bars(STARTED)
+    for video in ("a", "b"):
+        bars(VideoStarted(video, 40))
+    seen = []
+    for video in ("a", "b", "a", "b"):
+        bars(Progress(video, 10))
+        seen.append((bars._video.desc, bars._video.n, bars._video.total))
+    assert seen == [("a", 10, 40), ("a", 10, 40), ("a", 20, 40), ("a", 20, 40)]
+    bars(VideoFinished("a", 20, 20))
+    bars(Progress("b", 10))
+    assert (bars._video.desc, bars._video.n, bars._video.total) == ("b", 30, 40)
+    assert bars._all.total == 20 + 40
+    bars.close()
+
+
 @pytest.mark.parametrize(("number", "text"), [(1, ""), (2, "2nd "), (3, "3rd "), (11, "11th "), (22, "22nd ")])
 def test_ordinals(number: int, text: str) -> None:
     assert progress._ordinal(number) == text

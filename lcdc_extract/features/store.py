@@ -95,7 +95,7 @@ class FeatureStore:
         try:
             self._state = _State(out, record, overwrite)
             self._clean()
-            write_and_rename(self.parts / RUN, json.dumps({"identity": record.identity, "anew": self._state.anew}))
+            self._note(anew=self._state.anew)
         except BaseException:
             self.close()
             raise
@@ -136,6 +136,7 @@ class FeatureStore:
             sync(unfinished)
             os.replace(unfinished, self.out)
             sync(self.out.absolute().parent)
+            self._note(anew=False)  # from here on the output holds what the parts hold
         for card in list(self.parts.glob(PART_CARDS)):
             card.unlink()  # before their rows: a card promises rows
         self._clean()
@@ -149,6 +150,10 @@ class FeatureStore:
             with contextlib.suppress(OSError):  # a network file system may keep a trace of the open lock
                 self.parts.rmdir()
         os.close(self._lock)
+
+    def _note(self, *, anew: bool) -> None:
+        """Leaves word for a later run whose parts these are, and whether they replace the output or join it."""
+        write_and_rename(self.parts / RUN, json.dumps({"identity": self.record.identity, "anew": anew}))
 
     def _acquire(self) -> int:
         path = self.parts / "lock"

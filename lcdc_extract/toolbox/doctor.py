@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -24,11 +23,12 @@ COLOURS: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 def doctor() -> None:
     """Check versions, devices, the operator, decoders and write access; say how to get what is missing."""
     from rich.table import Table
+    from rich.text import Text
 
     findings = [finding for check in (_versions, _devices, _operator, _decoders, _storage) for finding in check()]
     table = Table("", "what", "found")
     for state, what, found in findings:
-        table.add_row(f"[{COLOURS[state]}]{state}[/]", what, found)
+        table.add_row(Text(state, COLOURS[state]), what, found)
     out.print(table)
     if any(state == "missing" for state, _, _ in findings):
         raise typer.Exit(BAD_INPUT)
@@ -41,6 +41,8 @@ def _versions() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
+    if not find_spec("torch"):
+        return
     import torch
 
     yield "ok", "cpu", f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
@@ -54,12 +56,15 @@ def _devices() -> Iterator[Finding]:
 
 
 def _operator() -> Iterator[Finding]:
+    if not find_spec("torch"):
+        return
     import torch
 
     from lcdc_extract import ops
 
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        yield "ok", f"operator on {device}", ops.implementation(device)
+        found = ops.implementation(device)
+        yield "note" if found.startswith("reference") else "ok", f"operator on {device}", found
 
 
 def _decoders() -> Iterator[Finding]:
@@ -80,15 +85,6 @@ def _storage() -> Iterator[Finding]:
         folder = where()
         writable = os.access(folder, os.W_OK)
         yield ("ok", what, folder) if writable else ("note", what, f"{folder} cannot be written")
-    if sys.platform == "linux" and os.path.isdir("/dev/shm"):
-        status = os.statvfs("/dev/shm")
-        free = status.f_bavail * status.f_frsize / 2**20
-        enough = free >= 128
-        yield (
-            "ok" if enough else "note",
-            "shared memory",
-            f"{free:.0f} MiB free" + ("" if enough else "; in a container, give it --shm-size 1g"),
-        )
 
 
 def _installed(package: str) -> str | None:

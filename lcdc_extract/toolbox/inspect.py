@@ -40,8 +40,7 @@ def print_made_by(attributes: dict[str, Any]) -> None:
         f"made by lcdc-extract {attributes['tool_version']} on {attributes['created']}, {attributes['feature_layer']}\n"
         f"weights {attributes['weights']} ({state}, sha256 {attributes['weights_sha256'][:12]})\n"
         f"{rate}, stride {sampling['stride']}, edges {sampling['edges']}, align {sampling['align']}; "
-        f"{attributes['precision']} on {attributes['device']}, operator {attributes['operator']}",
-        highlight=False,
+        f"{attributes['precision']} on {attributes['device']}, operator {attributes['operator']}"
     )
 
 

@@ -110,7 +110,7 @@ def list_weights() -> None:
             entry.name, entry.variant, megabytes, entry.trained_on, entry.licence, str(path) if path else missing
         )
     out.print(table)
-    out.print("looked for in: " + ", ".join(str(folder) for folder in folders()), highlight=False)
+    out.print("looked for in: " + ", ".join(str(folder) for folder in folders()))
 
 
 @app.command()
@@ -148,11 +148,11 @@ def verify(
             found = _path_or_entry(name)
             loaded = load_weights(found) if isinstance(found, Path) else load_entry(found)
             compared = "no digest to compare with" if isinstance(found, Path) else "as registered"
-            out.print(f"ok      {name}: sha256 {loaded.sha256}, {compared}", highlight=False, soft_wrap=True)
+            out.print(f"ok      {name}: sha256 {loaded.sha256}, {compared}", soft_wrap=True)
         except LcdcError as error:
             failed += 1
-            out.print(f"failed  {name}: {error}", markup=False, highlight=False, soft_wrap=True)
-    out.print(f"{len(names) - failed} of {len(names)} are good", highlight=False)
+            out.print(f"failed  {name}: {error}", soft_wrap=True)
+    out.print(f"{len(names) - failed} of {len(names)} are good")
     if failed:
         raise typer.Exit(BAD_INPUT)
 
@@ -173,7 +173,7 @@ def fetch(name: Annotated[str, typer.Argument(help="A name from `lcdc weights li
     with Progress(*Progress.get_default_columns(), DownloadColumn(), console=err) as progress:
         task = progress.add_task(name, total=entry.size)
         path = run(entry, lambda held: progress.update(task, completed=held))
-    out.print(f"{path}: sha256 {entry.sha256}, as registered", highlight=False, soft_wrap=True)
+    out.print(f"{path}: sha256 {entry.sha256}, as registered", soft_wrap=True)
 
 
 def print_conversion(rows: tuple[Row, ...]) -> None:
@@ -188,7 +188,7 @@ def print_conversion(rows: tuple[Row, ...]) -> None:
     out.print(table)
     mapped = sum(bool(row.source and row.target) for row in rows)
     left_out, new = sum(not row.target for row in rows), sum(not row.source for row in rows)
-    out.print(f"{mapped} mapped, {left_out} left out, {new} not from the source", highlight=False)
+    out.print(f"{mapped} mapped, {left_out} left out, {new} not from the source")
 
 
 def print_info(name: str, info: WeightsInfo) -> None:
@@ -207,7 +207,7 @@ def print_info(name: str, info: WeightsInfo) -> None:
     rows |= {"classes": ", ".join(info.class_names) or "no names"} | info.provenance
     for what, value in rows.items():
         table.add_row(what, value)
-    out.print(table, markup=False)
+    out.print(table)
 
 
 def _path_or_entry(name: str) -> Path | Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -47,7 +48,8 @@ def test_finished_videos_are_kept(tmp_path: Path, sent: signal.Signals, code: in
     stopped = time.monotonic()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert time.monotonic() - stopped < 10  # 2 s on a machine of its own; this one may be shared
+    if os.getloadavg()[0] < os.cpu_count():  # a busy machine says nothing about us
+        assert time.monotonic() - stopped < 2
     assert not out.exists()
     if sent != signal.SIGKILL:
         assert "Finished videos are kept" in errors

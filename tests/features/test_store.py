@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lcdc_extract.errors import OutputError
-from lcdc_extract.features import Failure, FeatureStore, RunRecord, check_ids, check_output, open_features
+from lcdc_extract.features import Failure, FeatureStore, RunRecord, check_ids, check_output, open_features, peek
 
 RECORD = RunRecord({"weights_sha256": "ab", "stride": 1}, {"trained": False, "weights": "untrained"})
 ATTRIBUTES = {"frames_decoded": 40, "frames_per_second": 25.0, "width": 64, "height": 48}
@@ -169,9 +169,86 @@ def test_bad_places(tmp_path: Path) -> None:
 
 
 def test_ids_that_would_share_a_place() -> None:
-    check_ids(["a", "a/b", "features"])
-    with pytest.raises(OutputError, match="'a' and 'a/edge'"):
-        check_ids(["a", "a/edge"])
+    check_ids(["a", "a/b", "features", "a/b/c"])
+    for clash in ("a/edge", "a/features/b"):
+        with pytest.raises(OutputError, match=f"'a' and '{clash}'"):
+            check_ids(["a", clash])
+
+
+def test_overwrite_keeps_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [rows(5)])
+        store.publish([Failure("x", "x.mp4", "old failure")])
+    other = RunRecord({"weights_sha256": "cd"}, {})
+    with FeatureStore(out, other, overwrite=True) as store:
+        add(store, "b", [rows(6)])
+    with open_features(out) as file:  # interrupted: nothing has happened to it
+        assert list(file) == ["a"]
+    with FeatureStore(out, other, overwrite=True) as store:  # the same command goes on
+        assert list(store.finished()) == ["b"]
+        store.publish([])
+    with open_features(out) as file:
+        assert list(file) == ["b"]
+        assert file.failures == []
+    with FeatureStore(out, other, overwrite=True) as store:  # and once complete it starts anew
+        assert store.finished() == {}
+
+
+def test_overwrite_does_not_continue_a_run_that_was_no_fresh_start(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path / "f.h5", RECORD) as store:
+        add(store, "a", [rows(5)])
+    with FeatureStore(tmp_path / "f.h5", RECORD, overwrite=True) as store:
+        assert store.finished() == {}
+        assert not store.has_parts()
+
+
+def test_names_that_are_not_text(tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    with FeatureStore(out, RECORD) as store:
+        writer = store.writer("a")
+        writer.append(rows(2))
+        writer.finish(ATTRIBUTES | {"id": "a", "source": "/data/vid\udce9os/a.mp4"})
+        store.publish([Failure("b", "/data/vid\udce9os/b.mp4", "no\0thing")])
+    with open_features(out) as file:
+        assert file["a"].attributes["source"] == "/data/vid\\xe9os/a.mp4"
+        assert file.failures == [Failure("b", "/data/vid\\xe9os/b.mp4", "nothing")]
+
+
+def test_peeking_touches_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [rows(2)])
+        before = sorted((path.name, path.stat().st_mtime_ns) for path in store.parts.iterdir())
+        assert list(peek(out, RECORD)) == ["a"]  # while another run holds the lock
+        assert peek(out, RECORD, overwrite=True) == {}
+        with pytest.raises(OutputError, match="other settings"):
+            peek(out, RunRecord({"stride": 3}, {}))
+        assert before == sorted((path.name, path.stat().st_mtime_ns) for path in store.parts.iterdir())
+
+
+def test_killed_while_cleaning_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output is there; whatever is left of the parts must not stand in the way."""
+    out = tmp_path / "f.h5"
+    for survivors in range(3):
+        with FeatureStore(out, RECORD, overwrite=True) as store:
+            for name in ("a", "b"):
+                add(store, name, [rows(2)])
+            removed: list[Path] = []
+            unlink = Path.unlink
+
+            def dying(path: Path, missing_ok: bool = False) -> None:
+                if len(removed) > survivors:  # noqa: B023
+                    raise KeyboardInterrupt
+                removed.append(path)  # noqa: B023
+                unlink(path, missing_ok)  # noqa: B023
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "unlink", dying)
+                with pytest.raises(KeyboardInterrupt):
+                    store.publish([])
+        with FeatureStore(out, RECORD) as store:
+            assert sorted(store.finished()) == ["a", "b"]
 
 
 def test_reader_refuses_other_files(tmp_path: Path) -> None:

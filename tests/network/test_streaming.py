@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,8 +17,9 @@ from lcdc_extract.network.head import TemporalHead
 from lcdc_extract.network.streaming import StreamingHead
 from tests.network.random_networks import random_frames, random_lcdc, relative_l2, small_head, streaming
 
-HEAD = small_head()
-STREAMING = streaming(HEAD)
+HEADS = [small_head(seed) for seed in range(4)]
+STREAMINGS = [streaming(head) for head in HEADS]
+HEAD, STREAMING = HEADS[0], STREAMINGS[0]
 
 
 def frames_of_window(frame: int, total: int, edges: str) -> list[int]:
@@ -60,11 +63,21 @@ def stream(
 def test_equals_snippet_by_snippet(total: int, stride: int, edges: str, chunks: list[int], seed: int) -> None:
     sampling = Sampling(stride=stride, edges=edges)
     frames = random_frames(total, seed)
-    rows, padding = stream(frames, sampling, chunks)
+    rows, padding = stream(frames, sampling, chunks, STREAMINGS[seed])
     assert rows.frames == list(range(0, total, stride))
     assert rows.edges == [frame < 8 or frame + 7 >= total for frame in rows.frames]
     assert padding.frames == (max(16 - total, 0) if edges == "clamp" else 0)
-    assert relative_l2(rows.features, by_snippet(frames, sampling)) < 1e-5
+    assert relative_l2(rows.features, by_snippet(frames, sampling, HEADS[seed])) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_close(dtype: torch.dtype) -> None:
+    frames = random_frames(40)
+    half = StreamingHead(copy.deepcopy(STREAMING.head).to(dtype))
+    rows, _ = stream(EncodedFrames(frames.appearance.to(dtype), frames.offsets), Sampling(), [16], half)
+    assert rows.features.dtype == dtype
+    cosine = torch.nn.functional.cosine_similarity(rows.features.float(), by_snippet(frames, Sampling()))
+    assert cosine.min() > 0.999
 
 
 @settings(deadline=None, max_examples=30)
@@ -84,15 +97,16 @@ def test_strides_beyond_the_window(stride: int) -> None:
     assert relative_l2(rows.features, by_snippet(frames, Sampling(stride=stride))) < 1e-5
 
 
-def test_state_does_not_grow() -> None:
-    feature_stream = FeatureStream(STREAMING, Sampling())
+@pytest.mark.parametrize(("stride", "chunk"), [(1, 8), (1, 33), (2, 16), (7, 5), (20, 20), (40, 40), (50, 3)])
+def test_state_does_not_grow(stride: int, chunk: int) -> None:
+    feature_stream = FeatureStream(STREAMING, Sampling(stride=stride))
     held = []
-    for seed in range(30):
-        feature_stream.push(random_frames(8, seed))
+    for seed in range(60):
+        feature_stream.push(random_frames(chunk, seed))
         inner = feature_stream._stream
-        held.append((len(inner._u), len(inner._v_row)))
-    assert held[4:] == [held[4]] * 26
-    assert held[-1][0] <= 16
+        held.append(max(len(inner._u), len(inner._v_row)))
+    assert max(held) <= 2 * 16 + chunk
+    assert max(held[30:]) <= max(held[:30])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -16,7 +17,16 @@ from lcdc_extract.config import PreprocessConfig
 from lcdc_extract.errors import OutputError
 from lcdc_extract.features import FeatureStore
 from lcdc_extract.network.preprocess import preprocess
-from lcdc_extract.pipeline import Event, Progress, RunStarted, RunSummary, VideoFailed, VideoFinished, VideoStarted
+from lcdc_extract.pipeline import (
+    Event,
+    Progress,
+    RunStarted,
+    RunSummary,
+    VideoFailed,
+    VideoFinished,
+    VideoStarted,
+    setup,
+)
 from lcdc_extract.pipeline.plan import plan
 from lcdc_extract.weights.file import load_weights
 from tests.clips import render_clip
@@ -54,6 +64,7 @@ def test_features_equal_the_network_snippet_by_snippet(videos: Path, weights_fil
         assert a.attributes["source_size_bytes"] == (videos / "long/a.mp4").stat().st_size
         assert file.attributes["trained"]
         assert file.attributes["weights"] == "random"
+        assert json.loads(a.attributes["config"])["batch_size"] == 7
     assert_events(events, summary)
 
 
@@ -151,6 +162,19 @@ def test_a_plan_writes_nothing(videos: Path, tmp_path: Path) -> None:
     planned = plan(config)
     assert {video.id: (video.frames, video.rows) for video in planned.videos} == {"b": (9, 2), "long/a": (12, 3)}
     assert planned.seconds > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_features_that_are_not_numbers_fail_the_video(
+    videos: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = load_weights(weights_file)
+    with torch.no_grad():
+        weights.network.fc_new_2.bias[5] = float("inf")
+    monkeypatch.setattr(setup, "resolve_weights", lambda _: weights)
+    summary = extract(ExtractConfig((str(videos / "b.mkv"),), tmp_path / "f.h5", frame_step=6))
+    assert [failure.id for failure in summary.failures] == ["b"]
+    assert "not numbers" in summary.failures[0].reason
     assert list(tmp_path.iterdir()) == []
 
 
