@@ -36,7 +36,7 @@ step "which implementation" "$python" -c "
 from lcdc_extract import ops
 print(ops.implementation('cuda'))
 assert ops.implementation('cuda').startswith('native-cuda')"
-step "tests on the GPU" timeout 240 "$python" -m pytest -q -m gpu tests/ops
+step "tests on the GPU" timeout 240 "$python" -m pytest -q -m gpu tests/ops tests/network/test_gpu.py
 step "compute-sanitizer memcheck" memcheck
 step "benchmark" timeout 240 "$python" benchmarks/bench_ops.py --cuda-only --seconds 2 --out "$results"
 if [ -n "$failed" ]; then echo "FAILED:$failed"; exit 1; fi
