@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -140,6 +141,32 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
 def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
     with FeatureStore(tmp_path / "feats.h5", RECORD), pytest.raises(OutputError, match="another run is writing"):
         FeatureStore(tmp_path / "feats.h5", RECORD)
+
+
+def test_the_lock_lasts_until_the_run_has_ended(tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [rows(2)])
+        store.publish([])
+        with pytest.raises(OutputError, match="another run is writing"):
+            FeatureStore(out, RECORD)
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
+
+
+def test_a_lock_that_was_removed_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run before us ends between our opening its lock file and our locking it."""
+    flock, lock = fcntl.flock, tmp_path / "f.h5.parts" / "lock"
+
+    def ended_just_now(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        lock.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", ended_just_now)
+    with FeatureStore(tmp_path / "f.h5", RECORD):
+        assert lock.exists()
+        with pytest.raises(OutputError, match="another run is writing"):
+            FeatureStore(tmp_path / "f.h5", RECORD)
 
 
 def test_nothing_finished_leaves_nothing(tmp_path: Path) -> None:
