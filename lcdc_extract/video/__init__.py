@@ -5,13 +5,12 @@ from __future__ import annotations
 from lcdc_extract.video.discovery import VIDEO_EXTENSIONS, VideoSource, discover
 from lcdc_extract.video.events import FrameChunk, VideoEnded, VideoEvent, VideoFailed, VideoInfo, VideoOpened
 from lcdc_extract.video.pool import DecoderPool, probe
-from lcdc_extract.video.sampling import FrameSelector, check_rate
+from lcdc_extract.video.sampling import check_rate
 
 __all__ = [
     "VIDEO_EXTENSIONS",
     "DecoderPool",
     "FrameChunk",
-    "FrameSelector",
     "VideoEnded",
     "VideoEvent",
     "VideoFailed",
