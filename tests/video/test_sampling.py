@@ -8,8 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lcdc_extract.video.sampling import FrameSelector
-from lcdc_extract.video.sampling import TIE_SECONDS
+from lcdc_extract.video.sampling import TIE_SECONDS, FrameSelector
 
 
 def select(times: list[float], **options: float) -> list[int]:
