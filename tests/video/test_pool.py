@@ -87,15 +87,16 @@ def test_events_of_each_video_come_in_order(long_clip: Path) -> None:
 
 
 def test_videos_are_decoded_side_by_side(long_clip: Path) -> None:
-    order = []
+    held: list[FrameChunk] = []
     with DecoderPool(copies(long_clip, 2), decoders=2) as pool:
-        for event in pool:
-            order.append((type(event), event.source.id))
+        for event in pool:  # a chunk kept back holds its decoder up, so neither can end before both have started
             if isinstance(event, FrameChunk):
-                event.release()
-    ends = [order.index((VideoEnded, f"video{i}")) for i in range(2)]
-    starts = [order.index((VideoOpened, f"video{i}")) for i in range(2)]
-    assert max(starts) < min(ends)
+                held.append(event)
+                assert len(held) <= 6, "three chunks a decoder"
+            if len({chunk.source.id for chunk in held}) == 2:
+                break
+            assert len(held) < 3 or len(pool._children) == 2, "one decoder is stuck and there is no other"
+    assert len(held) >= 2
 
 
 def test_no_more_children_than_videos(long_clip: Path) -> None:
