@@ -11,7 +11,7 @@ ROOT = Path(lcdc_extract.__file__).parent
 LAYERS = [
     {"config", "errors"},
     {"ops"},
-    {"network", "video", "features", "weights"},
+    {"network", "video", "features", "weights", "synth"},
     {"pipeline"},
     {"terminal", "progress"},
     {"cli", "toolbox"},
