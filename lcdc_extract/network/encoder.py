@@ -80,7 +80,8 @@ class FrameEncoder(nn.Module):
         offset = None
         if block in DEFORMABLE_BLOCKS:
             # Motion is the small change of these from frame to frame, so they never run in half precision.
-            offset = layer(f"res{block}_branch2b_offset")(y.float())
+            with torch.autocast(y.device.type, enabled=False):
+                offset = layer(f"res{block}_branch2b_offset")(y.float())
             y = layer(f"res{block}_branch2b")(y, offset)
         else:
             y = layer(f"res{block}_branch2b")(y)

@@ -58,6 +58,10 @@ class TemporalHead(nn.Module):
         Returns:
             (N, 1024), not negative.
         """
+        return self.features(self.reduce(appearance, offsets))
+
+    def reduce(self, appearance: Tensor, offsets: Tensor) -> Tensor:
+        """spacetime_fusion .. spacetime_reduce: as `forward`, for maps of any size; returns (N, 256, 14, 14)."""
         if appearance.shape[1] != SNIPPET_LENGTH:
             raise ValueError(f"a snippet has {SNIPPET_LENGTH} frames; found {appearance.shape[1]}")
         motion = receptive_field_motion(offsets, dim=1).to(appearance.dtype)  # (N, 15, 6, 14, 14)
@@ -68,7 +72,7 @@ class TemporalHead(nn.Module):
         ):
             x = convolution(functional.pad(x, (0, 0, 0, 0, 1, 2)))  # time: one step before, two after
             x = functional.max_pool3d(functional.relu(norm(x), inplace=True), (2, 1, 1))  # 15 -> 7, then 7 -> 3 steps
-        return self.features(x.mean(dim=2))
+        return x.mean(dim=2)
 
     def features(self, reduced: Tensor) -> Tensor:
         """pool_new, fc_new_1, fc_new_2 of spacetime_reduce (N, 256, 14, 14); returns (N, 1024)."""
