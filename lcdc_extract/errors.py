@@ -24,6 +24,10 @@ class DeviceError(LcdcError):
     """The device asked for is not there."""
 
 
+class TrainingError(LcdcError):
+    """A training run cannot start, go on or be stored."""
+
+
 class OperatorError(LcdcError):
     """The deformable operator was given tensors that do not fit, or its compiled library cannot run."""
 

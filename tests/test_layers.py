@@ -13,6 +13,7 @@ LAYERS = [
     {"ops"},
     {"network", "video", "features", "weights", "synth"},
     {"pipeline"},
+    {"train"},
     {"terminal", "progress"},
     {"cli", "toolbox"},
 ]

@@ -76,7 +76,7 @@ class TrainingNetwork(nn.Module):
         """
         encoded: EncodedFrames = self.lcdc.encoder(frames.contiguous(memory_format=torch.channels_last))
         maps: Tensor = self.locator(encoded.appearance)
-        return maps.unflatten(1, (ACTOR_PARTS, 3))
+        return maps.reshape(len(maps), ACTOR_PARTS, 3, *maps.shape[2:])
 
 
 def location_loss(maps: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,16 +147,14 @@ def initialise(network: LCDC, generator: torch.Generator) -> None:
     He et al. 2015 for everything before a ReLU; the last batch norm of each residual branch starts at 0 (Goyal et al.
     2017); offset layers start small but not at 0, or nothing would tell them which way to move.
     """
-    for name, layer in network.named_children():
-        if name.endswith("branch2b_offset"):
-            nn.init.normal_(layer.weight, std=1e-3, generator=generator)
-            nn.init.zeros_(layer.bias)
-        elif getattr(layer, "weight", None) is not None and layer.weight.ndim > 1:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        elif name.endswith("branch2c"):
-            nn.init.zeros_(layer.weight)
+    for name, parameter in network.encoder.named_parameters():
+        layer, kind = name.split(".")
+        if layer.endswith("branch2b_offset") and kind == "weight":
+            nn.init.normal_(parameter, std=1e-3, generator=generator)
+        elif parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        elif kind == "bias" or (layer.startswith("bn") and layer.endswith("branch2c")):
+            nn.init.zeros_(parameter)
     initialise_head(network.head, generator)
 
 

@@ -1,7 +1,9 @@
-"""Recipes: what is trained, in which order, on how much."""
+"""Recipes: what is trained, in which order, on how much, and how fast."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,13 +22,13 @@ class Phase:
     task: Task
     """"classify": windows of clips. "locate": the synthetic actor's parts in single frames, which teaches an encoder
     that starts from scratch to see, at a sixteenth of the cost of a snippet."""
-    steps: int
+    epochs: int
     batch: int
     """Clips, or frames, a step and process."""
-    size: int
-    """Pixels of a side: 224, or a smaller multiple of 32 to see the scene cropped closer."""
     learning_rate: float
-    """The highest; it rises over the first tenth and falls to nothing as a cosine."""
+    """The highest."""
+    size: int = 224
+    """Pixels of a side; a smaller multiple of 32 sees the synthetic scene cropped closer."""
     windows: tuple[int, ...] = (0,)
     """First frames of the windows that each clip is scored at; the clip ends with the last window."""
     frozen: Frozen = "nothing"
@@ -37,3 +39,94 @@ class Phase:
     def frames(self) -> int:
         """Length of a clip."""
         return 1 if self.task == "locate" else self.windows[-1] + SNIPPET_LENGTH
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about the optimisation that is not the data."""
+
+    phases: tuple[Phase, ...]
+    optimizer: Literal["momentum", "adamw"]
+    schedule: Literal["staircase", "cosine"]
+    """staircase: 0.96 times the rate every ten epochs. cosine: up over the first tenth of a phase, then down to 0."""
+    weight_decay: float
+    """L2 with momentum, decoupled with AdamW; of weights, not of biases and batch norm."""
+    encoder_rate: float = 1.0
+    """Learning rate of pretrained layers, relative to the others: of the encoder, once a phase classifies."""
+    offset_rate: float = 1.0
+    """The same of the offset layers."""
+    motion_loss: float = 0.0
+    """Weight of the helper that sees offset differences alone."""
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    """Largest norm of the gradient."""
+    synthetic: bool = False
+    """Whether batches come from the renderer."""
+
+    def rate(self, phase: Phase, step: int, steps: int) -> float:
+        """Learning rate of one step out of `steps` of a phase."""
+        if self.schedule == "staircase":
+            epoch = step * phase.epochs // steps
+            return float(phase.learning_rate * 0.96 ** (epoch // 10))
+        rise = max(steps // 10, 1)
+        if step < rise:
+            return phase.learning_rate * (step + 1) / rise
+        return phase.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
+
+    def from_scratch(self) -> Recipe:
+        """For an encoder without pretrained weights: batch norm is trained for two thirds of the epochs, then rests."""
+        phases: list[Phase] = []
+        for phase in self.phases:
+            late = phase.epochs // 3
+            early = dataclasses.replace(phase, epochs=phase.epochs - late, batch_norm="trained")
+            phases += [early, dataclasses.replace(phase, name=f"{phase.name}, stored statistics", epochs=late)]
+        return dataclasses.replace(self, phases=tuple(phase for phase in phases if phase.epochs), encoder_rate=1.0)
+
+
+AUTHORS = Recipe(
+    phases=(Phase("snippets", "classify", epochs=30, batch=3, learning_rate=1e-4),),
+    optimizer="momentum",
+    schedule="staircase",
+    weight_decay=1e-4 * 0.0005,  # the released loss adds 1e-4 times the sum over layers of 0.0005 w^2 / 2
+)
+"""The paper's and the released code's: momentum 0.9, batches of 3, rate 1e-4 times 0.96 every 10 of 30 epochs."""
+
+MODERN = Recipe(
+    phases=(Phase("snippets", "classify", epochs=30, batch=16, learning_rate=5e-4, windows=(0, 4, 8)),),
+    optimizer="adamw",
+    schedule="cosine",
+    weight_decay=0.02,
+    encoder_rate=0.2,
+    offset_rate=0.02,
+    motion_loss=0.4,
+    label_smoothing=0.05,
+    clip_norm=5.0,
+)
+"""AdamW with warm-up and cosine, clipped gradients, three overlapping windows a clip."""
+
+_TRUNK: Frozen = "conv1..conv4x"
+_WINDOWS = (0, 4, 8)
+
+SYNTHETIC_CPU = dataclasses.replace(
+    MODERN,
+    phases=(
+        Phase("frames", "locate", epochs=15, batch=16, learning_rate=1e-3, size=64, batch_norm="trained"),
+        Phase("close", "classify", epochs=3, batch=8, learning_rate=1e-3, size=64, windows=_WINDOWS, frozen=_TRUNK),
+        Phase("wider", "classify", epochs=2, batch=8, learning_rate=5e-4, size=96, windows=_WINDOWS, frozen=_TRUNK),
+    ),
+    synthetic=True,
+)
+"""What two CPU cores can do in two hours: small views of the scene, most of the encoder frozen once it sees."""
+
+SYNTHETIC_GPU = dataclasses.replace(
+    MODERN,
+    phases=(
+        Phase("frames", "locate", epochs=10, batch=256, learning_rate=2e-3, size=96, batch_norm="trained"),
+        Phase("close", "classify", epochs=15, batch=48, learning_rate=1e-3, size=96, windows=_WINDOWS),
+        Phase("full", "classify", epochs=8, batch=32, learning_rate=2e-4, size=224, windows=_WINDOWS),
+    ),
+    synthetic=True,
+)
+"""Meant for ten to thirty minutes of one large GPU."""
+
+RECIPES = {"authors": AUTHORS, "modern": MODERN, "synthetic-cpu": SYNTHETIC_CPU, "synthetic-gpu": SYNTHETIC_GPU}

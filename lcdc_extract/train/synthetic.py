@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lcdc_extract.config import CENTRE, SNIPPET_LENGTH
 from lcdc_extract.synth.actions import CLASSES, Rng, sequence
 from lcdc_extract.synth.render import View, project, render
 from lcdc_extract.synth.scene import SCALES, Scene, draw_scene, stack
+from lcdc_extract.train.batch import Batch
 from lcdc_extract.train.network import ACTOR_PARTS
 from lcdc_extract.train.recipe import Phase
 
@@ -23,16 +23,32 @@ ROOMY = 96
 """Pixels of a view from which the largest scenes fit; closer views see the smaller ones."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one step trains on."""
+STEPS_PER_EPOCH = 100
+VALIDATION_BATCHES = 8
 
-    frames: Tensor
-    """(N, T, 3, H, W) uint8, RGB."""
-    labels: Tensor
-    """(N, W) int64: class of the frame at the centre of each window."""
-    points: Tensor
-    """(N, 3, 2): x and y, in pixels, of the actor's parts in the first frame."""
+
+class SyntheticSource:
+    """Fresh scenes at every step; those of validation come from other seeds."""
+
+    class_names = CLASSES
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed = seed
+        self._device = device
+
+    def steps_per_epoch(self, phase: Phase, processes: int) -> int:
+        """Always the same: there is no end of scenes."""
+        return STEPS_PER_EPOCH
+
+    def batches(self, phase: Phase, steps: range, process: int, processes: int) -> Iterator[Batch]:
+        """See `Source`."""
+        for step in steps:
+            yield draw_batch(phase, (self._seed, 0, phase.size, step, process), self._device)
+
+    def validation(self, phase: Phase) -> Iterator[Batch]:
+        """See `Source`."""
+        for number in range(VALIDATION_BATCHES):
+            yield draw_batch(phase, (self._seed, 1, phase.size, number), self._device)
 
 
 def draw_batch(phase: Phase, key: tuple[int, ...], device: torch.device) -> Batch:

@@ -1,0 +1,89 @@
+"""`lcdc train`: an LCDC network from labelled videos, or from synthetic actions."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lcdc_extract.terminal import err, out, plain_errors
+
+DATA, RECIPE = "Data", "Recipe"
+LINE_EVERY_SECONDS = 15.0
+
+
+@plain_errors
+def train(
+    directory: Annotated[Path, typer.Argument(metavar="OUT", help="Directory for checkpoint, curves and weights.")],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="authors (the paper's), modern, or without videos: synthetic-cpu, synthetic-gpu.",
+            rich_help_panel=RECIPE,
+        ),
+    ] = "modern",
+    videos: Annotated[Path | None, typer.Option(help="Directory of videos.", rich_help_panel=DATA)] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="groundTruth directory (MS-TCN layout), or a CSV file of segments.", rich_help_panel=DATA),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="Class names. [default: mapping.txt beside the labels]", rich_help_panel=DATA)
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Bundle of videos to train on. [default: all]", rich_help_panel=DATA)
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Bundle of videos to validate on.", rich_help_panel=DATA)
+    ] = None,
+    frame_step: Annotated[int, typer.Option(help="Use every N-th frame.", rich_help_panel=DATA)] = 1,
+    stride: Annotated[int, typer.Option(help="Frames from snippet to snippet.", rich_help_panel=DATA)] = 4,
+    decoder: Annotated[str, typer.Option(help="decord or av.", rich_help_panel=DATA)] = "decord",
+    init: Annotated[str, typer.Option(help="Weights to start from, or scratch.", rich_help_panel=RECIPE)] = "scratch",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=RECIPE)] = "auto",
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.", rich_help_panel=RECIPE)] = "float32",
+    seed: Annotated[int, typer.Option(help="Of weights, order and synthetic scenes.", rich_help_panel=RECIPE)] = 0,
+) -> None:
+    """Train an LCDC network. Started again with the same options, it goes on where it stopped."""
+    from lcdc_extract.train.config import TrainConfig
+    from lcdc_extract.train.run import train as run
+
+    config = TrainConfig(
+        out=directory,
+        recipe=recipe,  # type: ignore[arg-type]  # checked by TrainConfig
+        videos=videos,
+        labels=labels,
+        mapping=mapping,
+        split=split,
+        validation=validation,
+        init=init,
+        frame_step=frame_step,
+        stride=stride,
+        device=device,
+        precision=precision,  # type: ignore[arg-type]
+        seed=seed,
+        decoder=decoder,  # type: ignore[arg-type]
+    )
+    out.print(f"weights are in {run(config, Lines())}", soft_wrap=True)
+
+
+class Lines:
+    """Prints a line on stderr now and then, and one for every epoch."""
+
+    def __init__(self) -> None:
+        self._printed = 0.0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """A step or an epoch of `Trainer`."""
+        if "epoch" in event:
+            found = ", ".join(
+                f"{name.replace('_', ' ')} {value:.3f}"
+                for name, value in event.items()
+                if name.startswith("validation")
+            )
+            err.print(f"{event['phase']}: epoch {event['epoch']}, loss {event['loss']:.3f}, {found}", soft_wrap=True)
+        elif time.monotonic() - self._printed > LINE_EVERY_SECONDS:
+            self._printed = time.monotonic()
+            err.print(f"{event['phase']}: step {event['step']} of {event['steps']}, loss {event['loss']:.3f}")

@@ -1,0 +1,70 @@
+"""One training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from lcdc_extract.config import Decoder
+from lcdc_extract.errors import ConfigError
+
+RecipeName = Literal["authors", "modern", "synthetic-cpu", "synthetic-gpu"]
+TrainPrecision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Field by field the options of `lcdc train`."""
+
+    out: Path
+    """Directory of checkpoint, curves and weights."""
+    recipe: RecipeName = "modern"
+    videos: Path | None = None
+    """Directory of videos; None trains on synthetic actions."""
+    labels: Path | None = None
+    """Directory of frame labels, one text file a video, or one CSV file of segments."""
+    mapping: Path | None = None
+    """Class names; None is mapping.txt beside the labels."""
+    split: Path | None = None
+    """Bundle of the videos to train on."""
+    validation: Path | None = None
+    """Bundle of the videos to validate on."""
+    init: str = "scratch"
+    """Weights to start from: a name or a path; "scratch" for random numbers."""
+    frame_step: int = 1
+    stride: int = 4
+    """Frames from one snippet to the next, after frame_step."""
+    device: str = "auto"
+    precision: TrainPrecision = "float32"
+    seed: int = 0
+    decoder: Decoder = "decord"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(self.out))
+        for name, kind in (("recipe", RecipeName), ("precision", TrainPrecision), ("decoder", Decoder)):
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(f"--{name} {getattr(self, name)}; expected one of {', '.join(get_args(kind))}")
+        for name in ("frame_step", "stride"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected at least 1")
+        self._check_data()
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the renderer supplies the data."""
+        return self.recipe.startswith("synthetic")
+
+    def _check_data(self) -> None:
+        named = [name for name in ("videos", "labels", "split", "validation") if getattr(self, name) is not None]
+        if self.synthetic and named:
+            raise ConfigError(
+                f"--recipe {self.recipe} draws its own videos; found {', '.join('--' + name for name in named)}. Leave "
+                "that out, or train on your videos with --recipe modern or authors."
+            )
+        missing = [name for name in ("videos", "labels") if getattr(self, name) is None]
+        if not self.synthetic and missing:
+            raise ConfigError(
+                f"--recipe {self.recipe} needs {' and '.join('--' + name for name in missing)}. Without videos of your "
+                "own, train on synthetic actions with --recipe synthetic-cpu or synthetic-gpu."
+            )

@@ -1,0 +1,191 @@
+"""The training loop: phases of steps, validated every epoch, stored so that any kill costs a minute or two."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lcdc_extract.config import PreprocessConfig
+from lcdc_extract.errors import TrainingError
+from lcdc_extract.train.batch import Batch, Source
+from lcdc_extract.train.history import write_history
+from lcdc_extract.train.loss import Measures, measure
+from lcdc_extract.train.network import TrainingNetwork
+from lcdc_extract.train.processes import Processes
+from lcdc_extract.train.recipe import Phase, Recipe
+from lcdc_extract.train.state import TrainState, save_state
+
+SAVE_EVERY_SECONDS = 120.0
+Report = Callable[[dict[str, Any]], None]
+
+
+class Trainer:
+    """Trains `network` in place.
+
+    Args:
+        state: a fresh one, or where an earlier run stopped; it then holds the network's weights.
+        report: called after every step with the step's measures, and after every epoch with its row of the history.
+    """
+
+    def __init__(
+        self,
+        network: TrainingNetwork,
+        recipe: Recipe,
+        source: Source,
+        state: TrainState,
+        *,
+        out: Path,
+        processes: Processes,
+        device: torch.device,
+        precision: str = "float32",
+        report: Report = lambda _: None,
+    ) -> None:
+        self._network = network.to(device)
+        self._network.lcdc.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._recipe, self._source, self._state = recipe, source, state
+        self._out, self._processes, self._device, self._report = out, processes, device, report
+        self._precision = precision
+        self._mean = torch.tensor(PreprocessConfig().mean, device=device)[:, None, None]
+        self._saved = time.monotonic()
+        if state.network:
+            network.load_state_dict(state.network)
+
+    def run(self) -> None:
+        """All phases that are left."""
+        while self._state.phase < len(self._recipe.phases):
+            phase = self._recipe.phases[self._state.phase]
+            steps = phase.epochs * self._source.steps_per_epoch(phase, self._processes.count)
+            self._run_phase(phase, steps)
+            self._state.phase, self._state.step, self._state.optimizer = self._state.phase + 1, 0, {}
+            self._save()
+
+    def _run_phase(self, phase: Phase, steps: int) -> None:
+        optimizer = self._optimizer(phase)
+        if self._state.optimizer:
+            optimizer.load_state_dict(self._state.optimizer)
+        processes, epoch_steps = self._processes, steps // phase.epochs
+        left = range(self._state.step, steps)
+        started = time.monotonic()
+        losses: list[float] = []
+        for step, batch in zip(left, self._source.batches(phase, left, processes.rank, processes.count), strict=True):
+            self._set_mode(phase)
+            rate = self._recipe.rate(phase, step, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["relative"]
+            losses.append(self._step(phase, batch.to(self._device), optimizer))
+            now = time.monotonic()
+            self._state.step, self._state.seconds = step + 1, self._state.seconds + now - started
+            self._state.clips += phase.batch * processes.count
+            started = now
+            self._report({"phase": phase.name, "step": step + 1, "steps": steps, "loss": losses[-1], "rate": rate})
+            if (step + 1) % epoch_steps == 0:
+                self._end_epoch(phase, (step + 1) // epoch_steps, sum(losses) / len(losses), rate)
+                losses.clear()
+            if now - self._saved > SAVE_EVERY_SECONDS:
+                self._save(optimizer)
+
+    def _step(self, phase: Phase, batch: Batch, optimizer: torch.optim.Optimizer) -> float:
+        with self._autocast():
+            loss = measure(self._network, phase, batch, self._recipe, self._mean).loss
+        if not loss.isfinite():
+            raise TrainingError(
+                f"the loss became {loss.item()} in phase {phase.name}, step {self._state.step}. The last checkpoint is "
+                "kept; try a lower learning rate or --precision float32."
+            )
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        trained = [parameter for parameter in self._network.parameters() if parameter.grad is not None]
+        self._processes.average(parameter.grad for parameter in trained if parameter.grad is not None)
+        if self._recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(trained, self._recipe.clip_norm)
+        optimizer.step()
+        return loss.item()
+
+    def _end_epoch(self, phase: Phase, epoch: int, loss: float, rate: float) -> None:
+        self._processes.average(self._network.buffers())  # running statistics of batch norm
+        found = self._validate(phase)
+        state = self._state
+        row = {
+            "phase": phase.name,
+            "epoch": epoch,
+            "clips": state.clips,
+            "seconds": round(state.seconds, 1),
+            "learning_rate": rate,
+            "loss": loss,
+            **{f"validation_{name}": value for name, value in found.items()},
+        }
+        state.history.append(row)
+        if self._processes.first:
+            write_history(self._out, state.history)
+        self._report(row)
+
+    @torch.no_grad()
+    def _validate(self, phase: Phase) -> dict[str, float]:
+        self._network.eval()
+        found: list[Measures] = []
+        for batch in self._source.validation(phase):
+            with self._autocast():
+                found.append(measure(self._network, phase, batch.to(self._device), self._recipe, self._mean))
+        if not found:
+            return {}
+        names = found[0].values.keys()
+        return {name: sum(one.values[name] for one in found) / len(found) for name in names}
+
+    def _set_mode(self, phase: Phase) -> None:
+        """Layers learn or rest as the phase says; what classifies is always in training."""
+        self._network.train()
+        if phase.batch_norm == "stored":
+            self._network.lcdc.encoder.eval()
+
+    def _optimizer(self, phase: Phase) -> torch.optim.Optimizer:
+        """Parameters grouped by learning rate and decay, only those this phase trains."""
+        recipe = self._recipe
+        groups: dict[tuple[float, float], list[Tensor]] = {}
+        encoder = {id(parameter) for parameter in self._network.lcdc.encoder.parameters()}
+        for name, parameter in self._network.named_parameters():
+            parameter.requires_grad_(_is_trained(name.removeprefix("lcdc."), id(parameter) in encoder, phase))
+            if not parameter.requires_grad:
+                continue
+            pretrained = id(parameter) in encoder and phase.task == "classify"
+            rate = recipe.encoder_rate if pretrained else 1.0
+            if "_offset" in name:
+                rate = recipe.offset_rate
+            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+        parameters: Iterable[dict[str, Any]] = [
+            {"params": members, "relative": rate, "weight_decay": decay} for (rate, decay), members in groups.items()
+        ]
+        if recipe.optimizer == "momentum":
+            return torch.optim.SGD(parameters, lr=phase.learning_rate, momentum=0.9)
+        return torch.optim.AdamW(parameters, lr=phase.learning_rate)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self._precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._device.type, getattr(torch, self._precision))
+
+    def _save(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        self._saved = time.monotonic()
+        if self._processes.first:
+            self._state.network = self._network.state_dict()
+            self._state.optimizer = {} if optimizer is None else optimizer.state_dict()
+            save_state(self._out, self._state)
+        self._processes.wait()
+
+
+def _is_trained(name: str, encoder: bool, phase: Phase) -> bool:
+    if phase.task == "locate":
+        return encoder or name.startswith("locator")
+    if name.startswith("locator"):
+        return False
+    if phase.frozen == "conv1..conv_new_1":
+        return not encoder
+    if phase.frozen == "conv1..conv4x":
+        return not encoder or name.startswith(("res5", "bn5", "conv_new_1"))
+    return True
