@@ -15,7 +15,7 @@ LINE_EVERY_SECONDS = 15.0
 
 
 @plain_errors
-def train(
+def train(  # noqa: PLR0917
     directory: Annotated[Path, typer.Argument(metavar="OUT", help="Directory for checkpoint, curves and weights.")],
     recipe: Annotated[
         str,
