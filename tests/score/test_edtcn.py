@@ -108,7 +108,7 @@ def test_padding_changes_nothing(length: int) -> None:
 
 
 def test_it_learns_from_few_videos() -> None:
-    model = train(toy_videos(16, seed=1), 3, epochs=30, seed=0, device=CPU)
+    model = train(toy_videos(16, seed=1), 3, epochs=20, seed=0, device=CPU)
     test = toy_videos(4, seed=2)
     correct = np.concatenate([predict(model, features) == labels for features, labels in test])
     assert correct.mean() > 0.95
