@@ -68,8 +68,10 @@ def test_edit_score(predicted: str, truth: str, ignored: list[int], expected: fl
         ("1120222222", "1110222222", 0.1, [0], (2, 1, 0)),  # 1: 2/3, 2: 6/6, and the 2 in between overlaps nothing
         # two pieces of one segment: the first takes it, the second is too many
         ("1101111111", "1111111111", 0.1, [0], (1, 1, 0)),
-        # one piece over two segments that it overlaps alike, 4/10 each: the first is matched, the second missed
+        # one piece over two segments, 4/10 each: only one of them is found
         ("1111111111", "1111221111", 0.4, [], (1, 0, 2)),
+        # rows 2-7 overlap both alike, 2/8 each: they take the first, which leaves the second to row 9
+        ("0011111101", "1111001111", 0.1, [0], (2, 0, 0)),
         # no second choice: rows 3-7 overlap rows 0-5 best (3/8), which rows 0-1 have taken; row 7 would give 1/5
         ("1101111100", "1111110100", 0.1, [0], (1, 1, 1)),
         ("0000000000", "0000000000", 0.1, [0], (0, 0, 0)),
