@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lcdc_extract.synth.scene import SCENE_SIZE, Scene
+from lcdc_extract.synth.scene import SCENE_SIZE, SHAPE_KINDS, Scene
 
 _MASK = 0xFFFFFFFF
 
@@ -101,11 +101,16 @@ def _noise(seed: Tensor, pixels: int) -> Tensor:
     return (total - 510).float() / math.sqrt(4 * (256**2 - 1) / 12)
 
 
-def project(scene: Scene, view: View, corner: Tensor) -> Tensor:
-    """Where the centres of the shapes are drawn: (N, T, P, 2), x and y in drawn pixels; the inverse of the camera."""
-    middle = SCENE_SIZE / 2
-    x, y = (scene.tracks[..., i] - middle - scene.camera[:, :, None, i] for i in (0, 1))
-    roll, zoom = scene.camera[:, :, None, 2], scene.camera[:, :, None, 3]
-    cos, sin = torch.cos(roll) * zoom, torch.sin(roll) * zoom
-    points = torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1) + middle
-    return (points - corner[:, None, None]) * (view.pixels / view.side)
+def layout(scene: Scene, view: View, corner: Tensor) -> Tensor:
+    """What is seen where: (N, T, pixels, pixels) int64, numbers of LAYOUT_CLASSES. Arguments as of `render`."""
+    x, y = torch.broadcast_tensors(*_camera_grid(scene, view, corner))
+    found = torch.zeros(x.shape, dtype=torch.int64, device=x.device)
+    for number, kind in enumerate(SHAPE_KINDS):
+        shape = scene.shapes[:, number, :, None, None, None]
+        centre_x, centre_y, angle = scene.tracks[:, :, number, :, None, None].unbind(2)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        u = (cos * (x - centre_x) + sin * (y - centre_y)) / shape[:, 0]
+        v = (cos * (y - centre_y) - sin * (x - centre_x)) / shape[:, 1]
+        inside = (u.abs() ** shape[:, 2] + v.abs() ** shape[:, 2] < 1) & (shape[:, 12] > 0.5)
+        found = torch.where(inside, kind, found)
+    return found

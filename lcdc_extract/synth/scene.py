@@ -25,6 +25,9 @@ SCENE_SIZE = 224
 SCALES = (0.4, 0.7)
 """Sizes and motions of a scene are the actions' own times one number from here."""
 DISTRACTORS = 3
+LAYOUT_CLASSES = ("background", "first part", "second part", "lid", "distractor")
+SHAPE_KINDS = (4,) * DISTRACTORS + (1, 2, 3)
+"""The layout class of each shape, in the order they are painted."""
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ class Batch:
     """(N, T, 3, H, W) uint8, RGB."""
     labels: Tensor
     """(N, W) int64: class of the frame at the centre of each window."""
-    points: Tensor | None = None
-    """(N, 3, 2): x and y, in pixels, of the synthetic actor's parts in the first frame."""
+    layout: Tensor | None = None
+    """(N, H / 4, W / 4) int64: what a synthetic clip's first frame shows where, see LAYOUT_CLASSES."""
 
     def to(self, device: torch.device) -> Batch:
         """A copy on a device."""
-        points = None if self.points is None else self.points.to(device, non_blocking=True)
-        return Batch(self.frames.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), points)
+        layout = None if self.layout is None else self.layout.to(device, non_blocking=True)
+        return Batch(self.frames.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), layout)
 
 
 class Source(Protocol):

@@ -16,7 +16,7 @@ COLUMNS = (
     "seconds",
     "learning_rate",
     "loss",
-    "validation_error",
+    "validation_iou",
     "validation_accuracy",
     "validation_motion_accuracy",
 )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lcdc_extract.train.batch import Batch
-from lcdc_extract.train.network import Scores, TrainingNetwork, location_loss
+from lcdc_extract.train.network import TrainingNetwork
 from lcdc_extract.train.recipe import Phase, Recipe
+
+BACKGROUND_WEIGHT = 0.4
+"""Of a layout's background, which fills most of a frame."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Measures:
     loss: Tensor
     """Scalar, with its graph."""
     values: dict[str, float]
-    """For people: "accuracy" of windows and "motion_accuracy" of the helper, or "error" in pixels."""
+    """For people: "accuracy" of windows and "motion_accuracy" of the helper, or the "iou" of layouts."""
 
 
 def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe, mean: Tensor) -> Measures:
@@ -29,11 +33,14 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
         mean: (3, 1, 1), subtracted from the frames.
     """
     frames = batch.frames.float() - mean
-    if phase.task == "locate":
-        assert batch.points is not None, "only the renderer knows where the actor is"
-        loss, error = location_loss(network.locate(frames[:, 0]), batch.points)
-        return Measures(loss, {"error": error.item()})
-    scores: Scores = network(frames, phase.windows)
+    if phase.task == "layout":
+        assert batch.layout is not None, "only the renderer knows what is where"
+        scores = network.layout(frames[:, 0]).float()
+        weight = torch.ones(scores.shape[1], device=scores.device)
+        weight[0] = BACKGROUND_WEIGHT
+        loss = functional.cross_entropy(scores, batch.layout, weight)
+        return Measures(loss, {"iou": layout_iou(scores.argmax(dim=1), batch.layout)})
+    scores = network(frames, phase.windows)
     labels = batch.labels.flatten()
     classes, motion = (x.flatten(0, 1).float() for x in (scores.cls_score, scores.motion))
     loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing)
@@ -44,3 +51,10 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
         "motion_accuracy": (motion.argmax(dim=1) == labels).float().mean().item(),
     }
     return Measures(loss, values)
+
+
+def layout_iou(found: Tensor, wanted: Tensor) -> float:
+    """Intersection over union, the mean over the kinds of things that are there but the background."""
+    kinds = [kind for kind in torch.unique(wanted).tolist() if kind]
+    ratios = [((found == kind) & (wanted == kind)).sum() / ((found == kind) | (wanted == kind)).sum() for kind in kinds]
+    return float(torch.stack(ratios).mean()) if ratios else 1.0

@@ -15,10 +15,10 @@ from lcdc_extract.network.encoder import DEFORMABLE_BLOCKS, EncodedFrames
 from lcdc_extract.network.head import TemporalHead
 from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.ops import receptive_field_motion
+from lcdc_extract.synth.scene import LAYOUT_CLASSES
 
-CELL = 16
-"""Pixels from one cell of res5's map to the next."""
-ACTOR_PARTS = 3
+LAYOUT_STRIDE = 4
+"""Pixels from one place of a layout to the next; res5's cells are 16 pixels apart."""
 MOTION_GAIN = 10.0
 """How much larger spacetime_conv1 starts on the six motion channels: offset differences are about a tenth of a cell."""
 
@@ -35,7 +35,7 @@ class Scores:
 
 class TrainingNetwork(nn.Module):
     """LCDC with cls_score and two helpers: a classifier that sees nothing but offset differences, so that the offsets
-    learn to follow motion, and a locator of the synthetic actor's parts in single frames.
+    learn to follow motion, and one that says what is where in single frames.
     """
 
     def __init__(self, lcdc: LCDC) -> None:
@@ -43,7 +43,7 @@ class TrainingNetwork(nn.Module):
         self.lcdc = lcdc
         channels = len(DEFORMABLE_BLOCKS) * lcdc.config.offset_channels
         self.motion_classifier = MotionClassifier(channels, lcdc.config.num_classes)
-        self.locator = nn.Conv2d(256, 3 * ACTOR_PARTS, 1)
+        self.layout_classifier = nn.Conv2d(256, len(LAYOUT_CLASSES) * (16 // LAYOUT_STRIDE) ** 2, 1)
 
     def forward(self, clips: Tensor, starts: Sequence[int]) -> Scores:
         """Scores of windows.
@@ -68,45 +68,10 @@ class TrainingNetwork(nn.Module):
         motion = self.motion_classifier(receptive_field_motion(offsets, dim=1))
         return Scores(scores.unflatten(0, size), motion.unflatten(0, size))
 
-    def locate(self, frames: Tensor) -> Tensor:
-        """Maps of where the actor's parts are in single frames (N, 3, H, W): (N, 3, 3, h, w), read by `location_loss`.
-
-        Per part: the score of each cell to hold its centre, and x and y of the centre from the middle of the cell, in
-        cells.
-        """
+    def layout(self, frames: Tensor) -> Tensor:
+        """Scores of what is where in single frames: (N, 3, H, W) -> (N, LAYOUT_CLASSES, H / 4, W / 4)."""
         encoded: EncodedFrames = self.lcdc.encoder(frames.contiguous(memory_format=torch.channels_last))
-        maps: Tensor = self.locator(encoded.appearance)
-        return maps.reshape(len(maps), ACTOR_PARTS, 3, *maps.shape[2:])
-
-
-def location_loss(maps: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and mean error of `TrainingNetwork.locate`: cross-entropy over cells, Huber for the place in the right one.
-
-    Args:
-        maps: (N, 3, 3, h, w).
-        points: (N, 3, 2), x and y in pixels; those outside the frame are left out.
-
-    Returns:
-        The loss, and the distance in pixels from the best cell's guess to the point, both scalars.
-    """
-    height, width = maps.shape[-2:]
-    cells = (points / CELL).floor().long()
-    seen = ((cells >= 0) & (cells < torch.tensor([width, height], device=cells.device))).all(dim=-1)
-    scores, guesses, points, cells = (
-        maps[:, :, 0].flatten(2)[seen],
-        maps[:, :, 1:].flatten(3)[seen],
-        points[seen],
-        cells[seen],
-    )
-    number = cells[:, 1] * width + cells[:, 0]
-    right = guesses.gather(2, number[:, None, None].expand(-1, 2, 1)).squeeze(2)
-    loss = functional.cross_entropy(scores, number) + functional.smooth_l1_loss(
-        right, points / CELL - cells - 0.5, beta=0.2
-    )
-    best = scores.argmax(dim=1)
-    guess = guesses.gather(2, best[:, None, None].expand(-1, 2, 1)).squeeze(2)
-    found = (torch.stack([best % width, best // width], dim=1) + 0.5 + guess) * CELL
-    return loss, (found - points).norm(dim=1).mean()
+        return functional.pixel_shuffle(self.layout_classifier(encoded.appearance), 16 // LAYOUT_STRIDE)
 
 
 class MotionClassifier(nn.Module):

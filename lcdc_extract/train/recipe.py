@@ -9,7 +9,7 @@ from typing import Literal
 
 from lcdc_extract.config import SNIPPET_LENGTH
 
-Task = Literal["locate", "classify"]
+Task = Literal["layout", "classify"]
 Frozen = Literal["nothing", "conv1..conv4x", "conv1..conv_new_1"]
 BatchNorm = Literal["trained", "stored"]
 
@@ -20,8 +20,8 @@ class Phase:
 
     name: str
     task: Task
-    """"classify": windows of clips. "locate": the synthetic actor's parts in single frames, which teaches an encoder
-    that starts from scratch to see, at a sixteenth of the cost of a snippet."""
+    """"classify": windows of clips. "layout": what is where in single synthetic frames, which teaches an encoder that
+    starts from scratch to see, at a sixteenth of the cost of a snippet; no frame tells its class."""
     epochs: int
     batch: int
     """Clips, or frames, a step and process."""
@@ -38,7 +38,7 @@ class Phase:
     @property
     def frames(self) -> int:
         """Length of a clip."""
-        return 1 if self.task == "locate" else self.windows[-1] + SNIPPET_LENGTH
+        return 1 if self.task == "layout" else self.windows[-1] + SNIPPET_LENGTH
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ _WINDOWS = (0, 4, 8)
 SYNTHETIC_CPU = dataclasses.replace(
     MODERN,
     phases=(
-        Phase("frames", "locate", epochs=15, batch=16, learning_rate=1e-3, size=64, batch_norm="trained"),
+        Phase("frames", "layout", epochs=15, batch=16, learning_rate=1e-3, size=64, batch_norm="trained"),
         Phase("close", "classify", epochs=3, batch=8, learning_rate=1e-3, size=64, windows=_WINDOWS, frozen=_TRUNK),
         Phase("wider", "classify", epochs=2, batch=8, learning_rate=5e-4, size=96, windows=_WINDOWS, frozen=_TRUNK),
     ),
@@ -121,7 +121,7 @@ SYNTHETIC_CPU = dataclasses.replace(
 SYNTHETIC_GPU = dataclasses.replace(
     MODERN,
     phases=(
-        Phase("frames", "locate", epochs=10, batch=256, learning_rate=2e-3, size=96, batch_norm="trained"),
+        Phase("frames", "layout", epochs=10, batch=256, learning_rate=2e-3, size=96, batch_norm="trained"),
         Phase("close", "classify", epochs=15, batch=48, learning_rate=1e-3, size=96, windows=_WINDOWS),
         Phase("full", "classify", epochs=8, batch=32, learning_rate=2e-4, size=224, windows=_WINDOWS),
     ),

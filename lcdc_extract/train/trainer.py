@@ -180,9 +180,9 @@ class Trainer:
 
 
 def _is_trained(name: str, encoder: bool, phase: Phase) -> bool:
-    if phase.task == "locate":
-        return encoder or name.startswith("locator")
-    if name.startswith("locator"):
+    if phase.task == "layout":
+        return encoder or name.startswith("layout_classifier")
+    if name.startswith("layout_classifier"):
         return False
     if phase.frozen == "conv1..conv_new_1":
         return not encoder
