@@ -21,7 +21,7 @@ class Batch:
     labels: Tensor
     """(N, W) int64: class of the frame at the centre of each window."""
     layout: Tensor | None = None
-    """(N, H / 4, W / 4) int64: what a synthetic clip's first frame shows where, see LAYOUT_CLASSES."""
+    """(N, T, H / 4, W / 4) int64: what a synthetic clip shows where, see LAYOUT_CLASSES."""
 
     def to(self, device: torch.device) -> Batch:
         """A copy on a device."""

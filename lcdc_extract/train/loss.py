@@ -35,26 +35,40 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
     frames = batch.frames.float() - mean
     if phase.task == "layout":
         assert batch.layout is not None, "only the renderer knows what is where"
-        scores = network.layout(frames[:, 0]).float()
-        weight = torch.ones(scores.shape[1], device=scores.device)
-        weight[0] = BACKGROUND_WEIGHT
-        loss = functional.cross_entropy(scores, batch.layout, weight)
-        return Measures(loss, {"iou": layout_iou(scores.argmax(dim=1), batch.layout)})
-    scores = network(frames, phase.windows)
+        found = network.layout(frames[:, 0]).float()
+        return Measures(_layout_loss(found, batch.layout[:, 0]), {"iou": layout_iou(found, batch.layout[:, 0])})
+    layout = batch.layout if recipe.layout_loss else None
+    scores = network(frames, phase.windows, layout is not None)
     labels = batch.labels.flatten()
     classes, motion = (x.flatten(0, 1).float() for x in (scores.cls_score, scores.motion))
     loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing)
-    if recipe.motion_loss:
-        loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels)
     values = {
         "accuracy": (classes.argmax(dim=1) == labels).float().mean().item(),
         "motion_accuracy": (motion.argmax(dim=1) == labels).float().mean().item(),
     }
+    if recipe.motion_loss:
+        loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels)
+    if layout is not None:
+        found, wanted = scores.layout.flatten(0, 1).float(), layout.flatten(0, 1)
+        loss = loss + recipe.layout_loss * _layout_loss(found, wanted)
+        values["iou"] = layout_iou(found, wanted)
     return Measures(loss, values)
 
 
-def layout_iou(found: Tensor, wanted: Tensor) -> float:
-    """Intersection over union, the mean over the kinds of things that are there but the background."""
+def _layout_loss(scores: Tensor, wanted: Tensor) -> Tensor:
+    weight = torch.ones(scores.shape[1], device=scores.device)
+    weight[0] = BACKGROUND_WEIGHT
+    return functional.cross_entropy(scores, wanted, weight)
+
+
+def layout_iou(scores: Tensor, wanted: Tensor) -> float:
+    """Intersection over union, the mean over the kinds of things that are there but the background.
+
+    Args:
+        scores: (N, LAYOUT_CLASSES, h, w).
+        wanted: (N, h, w).
+    """
+    found = scores.argmax(dim=1)
     kinds = [kind for kind in torch.unique(wanted).tolist() if kind]
     ratios = [((found == kind) & (wanted == kind)).sum() / ((found == kind) | (wanted == kind)).sum() for kind in kinds]
     return float(torch.stack(ratios).mean()) if ratios else 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ class Scores:
     """(N, W, classes)."""
     motion: Tensor
     """(N, W, classes): from the offset differences alone."""
+    layout: Tensor | None = None
+    """(N, T, LAYOUT_CLASSES, H / 4, W / 4): what each frame shows where."""
 
 
 class TrainingNetwork(nn.Module):
@@ -45,16 +47,20 @@ class TrainingNetwork(nn.Module):
         self.motion_classifier = MotionClassifier(channels, lcdc.config.num_classes)
         self.layout_classifier = nn.Conv2d(256, len(LAYOUT_CLASSES) * (16 // LAYOUT_STRIDE) ** 2, 1)
 
-    def forward(self, clips: Tensor, starts: Sequence[int]) -> Scores:
+    def forward(self, clips: Tensor, starts: Sequence[int], with_layout: bool = False) -> Scores:
         """Scores of windows.
 
         Args:
             clips: (N, T, 3, H, W), RGB with means subtracted; 224x224, or smaller multiples of 32 (see `features`).
             starts: first frame of each window.
+            with_layout: whether to fill in `Scores.layout`.
         """
         encoded = self.lcdc.encoder(clips.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         appearance, offsets = (x.unflatten(0, clips.shape[:2]) for x in (encoded.appearance, encoded.offsets))
-        return self.classify(appearance, offsets, starts)
+        scores = self.classify(appearance, offsets, starts)
+        if not with_layout:
+            return scores
+        return replace(scores, layout=self._layout(encoded).unflatten(0, clips.shape[:2]))
 
     def classify(self, appearance: Tensor, offsets: Tensor, starts: Sequence[int]) -> Scores:
         """Scores from encoded clips: appearance (N, T, 256, h, w), offsets (N, T, 6, h, w)."""
@@ -70,7 +76,9 @@ class TrainingNetwork(nn.Module):
 
     def layout(self, frames: Tensor) -> Tensor:
         """Scores of what is where in single frames: (N, 3, H, W) -> (N, LAYOUT_CLASSES, H / 4, W / 4)."""
-        encoded: EncodedFrames = self.lcdc.encoder(frames.contiguous(memory_format=torch.channels_last))
+        return self._layout(self.lcdc.encoder(frames.contiguous(memory_format=torch.channels_last)))
+
+    def _layout(self, encoded: EncodedFrames) -> Tensor:
         return functional.pixel_shuffle(self.layout_classifier(encoded.appearance), 16 // LAYOUT_STRIDE)
 
 

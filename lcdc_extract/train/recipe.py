@@ -57,6 +57,8 @@ class Recipe:
     """The same of the offset layers."""
     motion_loss: float = 0.0
     """Weight of the helper that sees offset differences alone."""
+    layout_loss: float = 0.0
+    """Weight of the layouts of a synthetic clip's frames while its windows are classified."""
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     """Largest norm of the gradient."""
@@ -104,19 +106,20 @@ MODERN = Recipe(
 )
 """AdamW with warm-up and cosine, clipped gradients, three overlapping windows a clip."""
 
-_TRUNK: Frozen = "conv1..conv4x"
 _WINDOWS = (0, 4, 8)
 
 SYNTHETIC_CPU = dataclasses.replace(
     MODERN,
     phases=(
-        Phase("frames", "layout", epochs=15, batch=16, learning_rate=1e-3, size=64, batch_norm="trained"),
-        Phase("close", "classify", epochs=3, batch=8, learning_rate=1e-3, size=64, windows=_WINDOWS, frozen=_TRUNK),
-        Phase("wider", "classify", epochs=2, batch=8, learning_rate=5e-4, size=96, windows=_WINDOWS, frozen=_TRUNK),
+        Phase("frames", "layout", epochs=20, batch=20, learning_rate=1e-3, size=64, batch_norm="trained"),
+        Phase("close", "classify", epochs=7, batch=8, learning_rate=1e-3, size=64, windows=_WINDOWS),
+        Phase("wider", "classify", epochs=2, batch=6, learning_rate=3e-4, size=96, windows=_WINDOWS),
     ),
+    encoder_rate=0.5,
+    layout_loss=0.3,
     synthetic=True,
 )
-"""What two CPU cores can do in two hours: small views of the scene, most of the encoder frozen once it sees."""
+"""What two CPU cores can do in two hours: close views of the scene."""
 
 SYNTHETIC_GPU = dataclasses.replace(
     MODERN,
@@ -125,6 +128,8 @@ SYNTHETIC_GPU = dataclasses.replace(
         Phase("close", "classify", epochs=15, batch=48, learning_rate=1e-3, size=96, windows=_WINDOWS),
         Phase("full", "classify", epochs=8, batch=32, learning_rate=2e-4, size=224, windows=_WINDOWS),
     ),
+    encoder_rate=0.5,
+    layout_loss=0.3,
     synthetic=True,
 )
 """Meant for ten to thirty minutes of one large GPU."""

@@ -23,7 +23,7 @@ ROOMY = 96
 """Pixels of a view from which the largest scenes fit; closer views see the smaller ones."""
 
 
-STEPS_PER_EPOCH = 100
+STEPS_PER_EPOCH = 50
 VALIDATION_BATCHES = 8
 
 
@@ -63,9 +63,7 @@ def draw_batch(phase: Phase, key: tuple[int, ...], device: torch.device) -> Batc
         corner = scene.home - phase.size / 2 + miss.to(device)
     frames = render(scene, view, corner)
     labels = torch.tensor([[names[start + CENTRE] for start in phase.windows] for _, names in clips], device=device)
-    if phase.task == "classify":
-        return Batch(frames, labels)
-    return Batch(frames, labels, layout(scene, View(phase.size, phase.size // LAYOUT_STRIDE), corner)[:, 0])
+    return Batch(frames, labels, layout(scene, View(phase.size, phase.size // LAYOUT_STRIDE), corner))
 
 
 def _draw_clip(phase: Phase, rng: Rng) -> tuple[Scene, list[int]]:

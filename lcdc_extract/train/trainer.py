@@ -182,8 +182,6 @@ class Trainer:
 def _is_trained(name: str, encoder: bool, phase: Phase) -> bool:
     if phase.task == "layout":
         return encoder or name.startswith("layout_classifier")
-    if name.startswith("layout_classifier"):
-        return False
     if phase.frozen == "conv1..conv_new_1":
         return not encoder
     if phase.frozen == "conv1..conv4x":
