@@ -19,8 +19,8 @@ from lcdc_extract.synth.scene import LAYOUT_CLASSES
 
 LAYOUT_STRIDE = 4
 """Pixels from one place of a layout to the next; res5's cells are 16 pixels apart."""
-MOTION_GAIN = 10.0
-"""How much larger spacetime_conv1 starts on the six motion channels: offset differences are about a tenth of a cell."""
+APPEARANCE_GAIN = 0.1
+"""How much smaller conv_new_1 starts than He et al. say: what a frame shows must not drown what changes."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,11 @@ class TrainingNetwork(nn.Module):
     learn to follow motion, and one that says what is where in single frames.
     """
 
-    def __init__(self, lcdc: LCDC) -> None:
+    def __init__(self, lcdc: LCDC, motion_gain: float = 1.0) -> None:
+        """Takes over `lcdc`, whose spacetime_conv1 must have been through `divide_motion` by the same gain."""
         super().__init__()
         self.lcdc = lcdc
+        self.motion_gain = motion_gain
         channels = len(DEFORMABLE_BLOCKS) * lcdc.config.offset_channels
         self.motion_classifier = MotionClassifier(channels, lcdc.config.num_classes)
         self.layout_classifier = nn.Conv2d(256, len(LAYOUT_CLASSES) * (16 // LAYOUT_STRIDE) ** 2, 1)
@@ -70,7 +72,7 @@ class TrainingNetwork(nn.Module):
             for x in (appearance, offsets)
         )
         head = self.lcdc.head
-        scores = head.cls_score(features(head, head.reduce(appearance, offsets)))
+        scores = head.cls_score(features(head, head.reduce(appearance, offsets * self.motion_gain)))
         motion = self.motion_classifier(receptive_field_motion(offsets, dim=1))
         return Scores(scores.unflatten(0, size), motion.unflatten(0, size))
 
@@ -114,7 +116,7 @@ def features(head: TemporalHead, reduced: Tensor) -> Tensor:
     return functional.relu(head.fc_new_2(x))
 
 
-def initialise(network: LCDC, generator: torch.Generator) -> None:
+def initialise(network: LCDC, generator: torch.Generator, motion_gain: float = 1.0) -> None:
     """Weights to start training from scratch, in place.
 
     He et al. 2015 for everything before a ReLU; the last batch norm of each residual branch starts at 0 (Goyal et al.
@@ -126,18 +128,30 @@ def initialise(network: LCDC, generator: torch.Generator) -> None:
             nn.init.normal_(parameter, std=1e-3, generator=generator)
         elif parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+            if layer == "conv_new_1":
+                with torch.no_grad():
+                    parameter.mul_(APPEARANCE_GAIN)
         elif kind == "bias" or (layer.startswith("bn") and layer.endswith("branch2c")):
             nn.init.zeros_(parameter)
-    initialise_head(network.head, generator)
+    initialise_head(network.head, generator, motion_gain)
 
 
-def initialise_head(head: TemporalHead, generator: torch.Generator) -> None:
-    """The temporal head alone, for a network whose encoder comes from elsewhere."""
+def divide_motion(head: TemporalHead, gain: float) -> None:
+    """Divides spacetime_conv1's weights on the motion channels, in place; by 1 / gain takes that back.
+
+    Offset differences are about a twentieth of a cell, so small next to what a frame shows that training does not find
+    them. It therefore sees them `gain` times larger, with weights that are smaller by as much: the same function.
+    """
     motion = head.spacetime_conv1.in_channels - 256
+    with torch.no_grad():
+        head.spacetime_conv1.weight[:, -motion:] /= gain
+
+
+def initialise_head(head: TemporalHead, generator: torch.Generator, motion_gain: float = 1.0) -> None:
+    """The temporal head alone, for a network whose encoder comes from elsewhere; see `divide_motion` for the gain."""
     with torch.no_grad():
         for convolution in (head.spacetime_conv1, head.spacetime_conv2):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=generator)
-        head.spacetime_conv1.weight[:, -motion:] *= MOTION_GAIN
         for layer in (head.fc_new_1, head.fc_new_2, head.cls_score):
             nn.init.zeros_(layer.bias)
         cell = torch.empty(head.fc_new_1.out_features, 256)
@@ -146,3 +160,4 @@ def initialise_head(head: TemporalHead, generator: torch.Generator) -> None:
         head.fc_new_1.weight.copy_((cell / 3).repeat_interleave(cells, dim=1))
         nn.init.kaiming_normal_(head.fc_new_2.weight, nonlinearity="relu", generator=generator)
         nn.init.normal_(head.cls_score.weight, std=0.01, generator=generator)
+    divide_motion(head, 1 / motion_gain)

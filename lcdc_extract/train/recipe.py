@@ -55,6 +55,8 @@ class Recipe:
     """Learning rate of pretrained layers, relative to the others: of the encoder, once a phase classifies."""
     offset_rate: float = 1.0
     """The same of the offset layers."""
+    motion_gain: float = 1.0
+    """How much larger training sees the offset differences; see `network.divide_motion`."""
     motion_loss: float = 0.0
     """Weight of the helper that sees offset differences alone."""
     layout_loss: float = 0.0
@@ -100,6 +102,7 @@ MODERN = Recipe(
     weight_decay=0.02,
     encoder_rate=0.2,
     offset_rate=0.02,
+    motion_gain=100.0,
     motion_loss=0.4,
     label_smoothing=0.05,
     clip_norm=5.0,
@@ -112,8 +115,8 @@ SYNTHETIC_CPU = dataclasses.replace(
     MODERN,
     phases=(
         Phase("frames", "layout", epochs=20, batch=20, learning_rate=1e-3, size=64, batch_norm="trained"),
-        Phase("close", "classify", epochs=7, batch=8, learning_rate=1e-3, size=64, windows=_WINDOWS),
-        Phase("wider", "classify", epochs=2, batch=6, learning_rate=3e-4, size=96, windows=_WINDOWS),
+        Phase("close", "classify", epochs=7, batch=8, learning_rate=3e-4, size=64, windows=_WINDOWS),
+        Phase("wider", "classify", epochs=2, batch=6, learning_rate=1e-4, size=96, windows=_WINDOWS),
     ),
     encoder_rate=0.5,
     layout_loss=0.3,
@@ -125,7 +128,7 @@ SYNTHETIC_GPU = dataclasses.replace(
     MODERN,
     phases=(
         Phase("frames", "layout", epochs=10, batch=256, learning_rate=2e-3, size=96, batch_norm="trained"),
-        Phase("close", "classify", epochs=15, batch=48, learning_rate=1e-3, size=96, windows=_WINDOWS),
+        Phase("close", "classify", epochs=15, batch=48, learning_rate=5e-4, size=96, windows=_WINDOWS),
         Phase("full", "classify", epochs=8, batch=32, learning_rate=2e-4, size=224, windows=_WINDOWS),
     ),
     encoder_rate=0.5,

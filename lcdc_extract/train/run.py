@@ -14,7 +14,7 @@ from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.pipeline.setup import choose_device
 from lcdc_extract.train.batch import Source
 from lcdc_extract.train.config import TrainConfig
-from lcdc_extract.train.network import TrainingNetwork, initialise, initialise_head
+from lcdc_extract.train.network import TrainingNetwork, divide_motion, initialise, initialise_head
 from lcdc_extract.train.processes import Processes, local_device
 from lcdc_extract.train.recipe import RECIPES, Recipe
 from lcdc_extract.train.state import TrainState, load_state
@@ -47,8 +47,9 @@ def train(config: TrainConfig, report: Report = lambda _: None) -> Path:
         source = _source(config, device)
         run = _identity(config, recipe)
         state = load_state(config.out, run) or TrainState(run)
-        lcdc, base = _initial_network(config, len(source.class_names))
-        network = TrainingNetwork(lcdc)
+        lcdc, base = _initial_network(config, len(source.class_names), recipe.motion_gain)
+        divide_motion(lcdc.head, recipe.motion_gain)
+        network = TrainingNetwork(lcdc, recipe.motion_gain)
         Trainer(
             network,
             recipe,
@@ -60,6 +61,7 @@ def train(config: TrainConfig, report: Report = lambda _: None) -> Path:
             precision=config.precision,
             report=report if processes.first else lambda _: None,
         ).run()
+        divide_motion(lcdc.head, 1 / recipe.motion_gain)
         if processes.first:
             info = _describe(config, state, network.lcdc.config, source, base)
             save_weights(config.out / WEIGHTS, network.lcdc.cpu(), info)
@@ -87,17 +89,17 @@ def _source(config: TrainConfig, device: torch.device) -> Source:
     return VideoSource(config)
 
 
-def _initial_network(config: TrainConfig, classes: int) -> tuple[LCDC, WeightsInfo | None]:
+def _initial_network(config: TrainConfig, classes: int, motion_gain: float) -> tuple[LCDC, WeightsInfo | None]:
     generator = torch.Generator().manual_seed(config.seed)
     if config.init == SCRATCH:
         network = LCDC(NetworkConfig(num_classes=classes))
-        initialise(network, generator)
+        initialise(network, generator, motion_gain)
         return network, None
     weights = resolve_weights(config.init)
     if weights.info.network.num_classes == classes:
         return weights.network, weights.info
     network = LCDC(dataclasses.replace(weights.info.network, num_classes=classes))
-    initialise_head(network.head, generator)
+    initialise_head(network.head, generator, motion_gain)
     state = weights.network.state_dict()
     network.load_state_dict(
         {name: value for name, value in state.items() if not name.startswith("cls_score")}, strict=False
