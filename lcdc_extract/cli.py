@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lcdc_extract.config import Align, Decoder, Edges, ExtractConfig, Precision
-from lcdc_extract.terminal import FAILED_VIDEOS, err, out, plain_errors, show_version, stoppable
+from lcdc_extract.terminal import FAILED_VIDEOS, out, plain_errors, show_version, stoppable
 
 if TYPE_CHECKING:
     from lcdc_extract.pipeline import RunSummary

@@ -12,6 +12,8 @@ from lcdc_extract.errors import PlotError
 from lcdc_extract.labels import FloatArray, IntArray
 
 Color = tuple[float, float, float]
+Curve = tuple[list[float], list[float]]
+"""x and y of each point."""
 
 LEGEND_COLUMNS = 5
 
@@ -70,4 +72,32 @@ def draw_color_bars(
     rows[-1].set_xlabel("seconds")
     patches = [Patch(color=colors[label], label=names[label]) for label in present]
     figure.legend(handles=patches, loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize="small", frameon=False)
+    figure.savefig(path, format="png")
+
+
+def draw_curves(path: Path, x_label: str, panels: Mapping[str, Mapping[str, Curve]]) -> None:
+    """Writes a PNG with one panel per entry of `panels`, below each other over the same x axis.
+
+    Args:
+        path: The file.
+        x_label: Below the lowest panel.
+        panels: Title -> caption in the legend -> curve; a caption has the same colour in every panel.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    captions = list(dict.fromkeys(caption for curves in panels.values() for caption in curves))
+    colors = dict(zip(captions, class_colors(len(captions)), strict=True))
+    figure = Figure(figsize=(8, 2.5 * len(panels)), layout="constrained", dpi=120)
+    rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (title, curves) in zip(rows, panels.items(), strict=True):
+        for caption, (x, y) in curves.items():
+            axes.plot(x, y, marker=".", color=colors[caption], label=caption)
+        axes.set_title(title)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small", frameon=False)
+    rows[-1].set_xlabel(x_label)
     figure.savefig(path, format="png")
