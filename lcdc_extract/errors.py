@@ -34,3 +34,11 @@ class OperatorError(LcdcError):
 
 class OutputError(LcdcError):
     """The output file cannot be written, is not ours, or was made with other settings."""
+
+
+class LabelsError(LcdcError):
+    """Frame labels, a class list or a split cannot be read, or do not fit together or to the features."""
+
+
+class PlotError(LcdcError):
+    """A picture cannot be drawn: matplotlib is missing."""

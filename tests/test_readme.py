@@ -1,4 +1,4 @@
-"""The README's commands, run as a reader would, in a folder with `videos/`."""
+"""The README's commands, run as a reader would, in a folder with `videos/` and labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def blocks(language: str) -> list[str]:
 
 
 def test_shell_and_python_blocks_run(tmp_path: Path) -> None:
-    render_clip(tmp_path / "videos" / "S1" / "clip.mp4", num_frames=5)
+    for folder in ("S1", "S2"):
+        render_clip(tmp_path / "videos" / folder / "clip.mp4", num_frames=5)
+    write_labels(tmp_path)
     scripts = tmp_path / "bin"
     scripts.mkdir()
     for name, module in COMMANDS.items():
@@ -45,7 +47,22 @@ def test_shell_and_python_blocks_run(tmp_path: Path) -> None:
         assert file["videos/S1/clip/features"].shape == (5, 1024)
     assert (tmp_path / "S1_clip.npy").exists()
     assert (tmp_path / "python.h5").exists()
+    assert sorted(path.name for path in (tmp_path / "feats-score").rglob("*.*")) == [
+        "clip.png",
+        "clip.txt",
+        "scores.json",
+    ]
     assert not (tmp_path / "all.h5").exists()
+
+
+def write_labels(folder: Path) -> None:
+    (folder / "mapping.txt").write_text("0 background\n1 wave\n")
+    (folder / "splits").mkdir()
+    for part, video in (("train", "S1/clip"), ("test", "S2/clip")):
+        (folder / "splits" / f"{part}.split1.bundle").write_text(f"{video}.txt\n")
+        labels = folder / "groundTruth" / f"{video}.txt"
+        labels.parent.mkdir(parents=True)
+        labels.write_text("background\nbackground\nwave\nwave\nwave\n")
 
 
 def test_nothing_is_left_to_fill_in() -> None:
@@ -66,15 +83,17 @@ def test_make_targets_exist() -> None:
 
 
 def test_every_option_named_exists() -> None:
-    known = set()
-    for module, *command in (["lcdc_extract.cli"], ["lcdc_extract.toolbox", "synth"]):
-        help_text = subprocess.run(
-            [sys.executable, "-c", f"from {module} import main; main()", *command, "--help"],
-            env=os.environ | {"COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        known |= set(re.findall(r"--[a-z][a-z-]+", help_text))
+    commands = ("synth", "train", "score")
+    help_text = help_of("lcdc_extract.cli") + "".join(help_of("lcdc_extract.toolbox", name) for name in commands)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
-    assert named - known == set()
+    assert named - set(re.findall(r"--[a-z][a-z-]+", help_text)) == set()
+
+
+def help_of(module: str, *command: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", f"from {module} import main; main()", *command, "--help"],
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lcdc_extract.train.batch import Batch
+from lcdc_extract.train.batch import IGNORED, Batch
 from lcdc_extract.train.network import TrainingNetwork
 from lcdc_extract.train.recipe import Phase, Recipe
 
@@ -24,6 +24,8 @@ class Measures:
     """Scalar, with its graph."""
     values: dict[str, float]
     """For people: "accuracy" of windows and "motion_accuracy" of the helper, or the "iou" of layouts."""
+    count: int
+    """How many windows, or frames, the values are the mean of."""
 
 
 def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe, mean: Tensor) -> Measures:
@@ -35,24 +37,30 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
     frames = batch.frames.float() - mean
     if phase.task == "layout":
         assert batch.layout is not None, "only the renderer knows what is where"
-        found = network.layout(frames[:, 0]).float()
-        return Measures(_layout_loss(found, batch.layout[:, 0]), {"iou": layout_iou(found, batch.layout[:, 0])})
+        found, wanted = network.layout(frames[:, 0]).float(), batch.layout[:, 0]
+        return Measures(_layout_loss(found, wanted), {"iou": layout_iou(found, wanted)}, len(frames))
     layout = batch.layout if recipe.layout_loss else None
     scores = network(frames, phase.windows, layout is not None)
     labels = batch.labels.flatten()
     classes, motion = (x.flatten(0, 1).float() for x in (scores.cls_score, scores.motion))
-    loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing)
-    values = {
-        "accuracy": (classes.argmax(dim=1) == labels).float().mean().item(),
-        "motion_accuracy": (motion.argmax(dim=1) == labels).float().mean().item(),
-    }
+    loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing, ignore_index=IGNORED)
+    count = int((labels != IGNORED).sum())
+    values = {"accuracy": (classes.argmax(dim=1) == labels).sum().item() / count}
     if recipe.motion_loss:
-        loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels)
+        loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels, ignore_index=IGNORED)
+        values["motion_accuracy"] = (motion.argmax(dim=1) == labels).sum().item() / count
     if layout is not None:
         found, wanted = scores.layout.flatten(0, 1).float(), layout.flatten(0, 1)
         loss = loss + recipe.layout_loss * _layout_loss(found, wanted)
         values["iou"] = layout_iou(found, wanted)
-    return Measures(loss, values)
+    return Measures(loss, values, count)
+
+
+def mean_values(batches: list[Measures]) -> dict[str, float]:
+    """The mean over all windows or frames of several batches; nothing of none."""
+    names = batches[0].values if batches else ()
+    total = sum(batch.count for batch in batches)
+    return {name: sum(batch.values[name] * batch.count for batch in batches) / total for name in names}
 
 
 def _layout_loss(scores: Tensor, wanted: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ class SyntheticSource:
     """Fresh scenes at every step; those of validation come from other seeds."""
 
     class_names = CLASSES
+    fingerprint = "synthetic actions"
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._seed = seed

@@ -1,0 +1,62 @@
+"""What a scoring run leaves on disk: per split and test video a text file of predictions and a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from lcdc_extract import plots
+from lcdc_extract.config import to_dict
+from lcdc_extract.errors import OutputError
+from lcdc_extract.score.metrics import Scores, mean_scores
+from lcdc_extract.score.rows import LabelledRows
+from lcdc_extract.score.score import CONVENTIONS, ScoreConfig, SplitResult, ignored_classes
+
+
+def check_folder(folder: Path) -> None:
+    """Cheap checks before the work: nothing is there that would mix with the results, and there is a place for them.
+
+    Raises:
+        OutputError: says what is in the way.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"--out {folder} is there already. Choose another, or remove it.")
+    if not os.access(folder.absolute().parent, os.W_OK | os.X_OK):
+        raise OutputError(f"--out {folder}: the folder {folder.absolute().parent} is not there or cannot be written to")
+
+
+def write_split(folder: Path, result: SplitResult, rows: LabelledRows, names: Sequence[str], *, pictures: bool) -> None:
+    """Writes `split_<K>/<video>.txt`, and `split_<K>/<video>.png` if `pictures`.
+
+    The text is what MS-TCN's code writes: a heading, then one line with a class name per row of features.
+    """
+    for video, predicted in result.predicted.items():
+        text = folder / f"split_{result.split.name}" / f"{video}.txt"
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text("### Frame level recognition: ###\n" + " ".join(names[label] for label in predicted) + "\n")
+        if pictures:
+            bars = {"ground truth": rows.labels[video], "prediction": predicted}
+            plots.draw_color_bars(text.parent / (text.stem + ".png"), video, bars, rows.seconds[video], names)
+
+
+def summary(results: Sequence[SplitResult], names: Sequence[str], config: ScoreConfig) -> dict[str, Any]:
+    """The content of `scores.json`: settings, and per split and on average the scores in percent, by convention."""
+    ignored = ignored_classes(names, config.background)
+    return {
+        "settings": to_dict(config),
+        "classes": list(names),
+        "ignored": {key: [names[label] for label in labels] for key, labels in ignored.items()},
+        "splits": {
+            result.split.name: {"train": result.split.train, "test": result.split.test, **_columns(result.scores)}
+            for result in results
+        },
+        "mean": _columns({key: mean_scores([result.scores[key] for result in results]) for key in CONVENTIONS}),
+    }
+
+
+def _columns(scores: dict[str, Scores]) -> dict[str, dict[str, float]]:
+    columns = ("accuracy", "edit", "F1@10", "F1@25", "F1@50")
+    return {key: dict(zip(columns, astuple(row), strict=True)) for key, row in scores.items()}

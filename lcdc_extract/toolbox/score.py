@@ -1,0 +1,124 @@
+"""`lcdc score`: how well an action segmentation network does on a file of features."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lcdc_extract.terminal import err, out, plain_errors
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from lcdc_extract.labels import Split
+    from lcdc_extract.score import LabelledRows
+
+LOG_EVERY_SECONDS = 30.0
+
+
+@plain_errors
+def score(
+    file: Annotated[Path, typer.Argument(help="A feature file that lcdc-extract wrote.")],
+    *,
+    labels: Annotated[Path, typer.Option(help="Directory with <video>.txt, a class name per frame; or a .csv file.")],
+    splits: Annotated[Path, typer.Option(help="Directory with train.split1.bundle, test.split1.bundle and so on.")],
+    mapping: Annotated[
+        Path | None, typer.Option(help="Class list, `<id> <name>` a line. Default: mapping.txt beside the labels.")
+    ] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the results. Default: <file>-score beside the file.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training videos.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and the order of videos.")] = 0,
+    sample_rate: Annotated[int, typer.Option(help="The network sees every N-th row.")] = 1,
+    length_tolerance: Annotated[
+        int, typer.Option(min=0, help="Frames by which labels and video may differ at the end.")
+    ] = 0,
+    background: Annotated[
+        list[str] | None,
+        typer.Option(help="Class that Lea's convention ignores. Repeatable. Default: the one named background."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw a PNG per test video.")] = True,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+) -> None:
+    """Train ED-TCN on features and frame labels, and score its segmentation of each split's test videos."""
+    from lcdc_extract import plots
+    from lcdc_extract.labels import read_mapping
+    from lcdc_extract.pipeline.setup import choose_device
+    from lcdc_extract.score import ScoreConfig, check_folder, score_splits, summary, write_split
+
+    config = ScoreConfig(epochs, seed, sample_rate, tuple(background) if background else None)
+    chosen = choose_device(device)
+    folder = out_folder or file.with_name(file.stem + "-score")
+    check_folder(folder)
+    if pictures:
+        plots.require_matplotlib()
+    names = read_mapping(mapping or labels.absolute().with_name("mapping.txt"))
+    rows, all_splits, made_by = _read(file, labels, splits, names, length_tolerance)
+    results = []
+    with _bar(epochs * len(all_splits)) as bar:
+        for result in score_splits(
+            rows.features, rows.labels, names, all_splits, config, device=chosen, progress=bar.update
+        ):
+            write_split(folder, result, rows, names, pictures=pictures)
+            results.append(result)
+    content = made_by | {"device": str(chosen), "notes": rows.notes} | summary(results, names, config)
+    text = json.dumps(content, indent=2)
+    (folder / "scores.json").write_text(text + "\n", encoding="utf-8")
+    if json_output:
+        typer.echo(text)
+    else:
+        print_scores(content)
+        out.print(f"predictions and scores.json are in {folder}", soft_wrap=True)
+
+
+def print_scores(content: dict[str, Any]) -> None:
+    """One line per convention and split, from the content of `scores.json`."""
+    from rich.table import Table
+
+    from lcdc_extract.score import CONVENTIONS
+
+    for key, convention in CONVENTIONS.items():
+        ignored = ", ".join(content["ignored"][key]) or "nothing"
+        table = Table("split", title=f"{convention}\nwithout {ignored} in edit and F1", title_justify="left")
+        for column in content["mean"][key]:
+            table.add_column(column, justify="right")
+        for name, split in content["splits"].items():
+            table.add_row(name, *(f"{value:.2f}" for value in split[key].values()))
+        table.add_section()
+        table.add_row("mean", *(f"{value:.2f}" for value in content["mean"][key].values()))
+        out.print(table)
+
+
+def _read(
+    file: Path, labels: Path, splits: Path, names: tuple[str, ...], length_tolerance: int
+) -> tuple[LabelledRows, list[Split], dict[str, Any]]:
+    """The rows the splits need with their labels, the splits, and what made the features."""
+    from lcdc_extract.features import open_features
+    from lcdc_extract.labels import read_frame_labels, read_segments, read_splits
+    from lcdc_extract.score import label_rows
+
+    known = read_segments(labels, names) if labels.suffix == ".csv" else read_frame_labels(labels, names)
+    found = read_splits(splits, known)
+    videos = [video for split in found for video in (*split.train, *split.test)]
+    with open_features(file) as features:
+        rows = label_rows(features, known, videos, length_tolerance)
+        made_by = {name: features.attributes[name] for name in ("weights", "weights_sha256", "trained")}
+    for note in rows.notes:
+        err.print(f"note: {note}", soft_wrap=True)
+    if not made_by["trained"]:
+        err.print("WARNING: the features come from an untrained network; the scores say nothing.", soft_wrap=True)
+    return rows, found, {"features": str(file), **made_by, "trained": bool(made_by["trained"])}
+
+
+def _bar(epochs: int) -> tqdm[Any]:
+    """Moves on a terminal; in a log file it is a line every half minute."""
+    from tqdm import tqdm
+
+    interval = 0.1 if sys.stderr.isatty() else LOG_EVERY_SECONDS
+    return tqdm(total=epochs, unit=" epochs", desc="ED-TCN", mininterval=interval, dynamic_ncols=True)
