@@ -201,6 +201,6 @@ def resize(rgb: Tensor, size: int) -> Tensor:
 def _cannot_decode(failures: Sequence[VideoFailed]) -> VideoError:
     reasons = "\n".join(f"  {failure.source.path}: {failure.reason}" for failure in failures)
     return VideoError(
-        f"{len(failures)} videos cannot be decoded; replace them, or leave them out by --split. Those that were decoded "
-        f"are kept.\n{reasons}"
+        f"{len(failures)} videos cannot be decoded; replace them, or leave them out by --split. Those that are "
+        f"decoded stay.\n{reasons}"
     )

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from lcdc_extract.errors import TrainingError
+from lcdc_extract.errors import DeviceError, TrainingError
 from lcdc_extract.train import trainer as trainer_module
 from lcdc_extract.train.batch import IGNORED, Batch
 from lcdc_extract.train.config import CHECKPOINT
@@ -246,3 +246,14 @@ def test_another_run_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"seed was 1, now 2; videos was 'a', now 'b'\. Give them again"):
         load_state(tmp_path, {"seed": 2, "recipe": "modern", "videos": "b"})
     assert load_state(tmp_path / "elsewhere", {}) is None
+
+
+def test_a_gpu_without_room_is_explained(tmp_path: Path) -> None:
+    trained = network()
+
+    def no_room(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    trained.lcdc.conv1.register_forward_pre_hook(no_room)
+    with pytest.raises(DeviceError, match=r"batches of 1 times 16 frames\. Try --precision bfloat16"):
+        trainer(trained, one_phase(), tmp_path).run()

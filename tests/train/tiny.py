@@ -72,8 +72,9 @@ def trainer(
     """A trainer of random batches in this process."""
     source = options.pop("source", RandomBatches())
     state = state or TrainState({})
-    options = {"mean": PreprocessConfig().mean, "processes": Processes(CPU), "device": CPU, "out": out} | options
-    return Trainer(trained, recipe, source, state, **options)
+    if "processes" not in options:
+        options["processes"] = Processes(CPU)
+    return Trainer(trained, recipe, source, state, mean=PreprocessConfig().mean, out=out, device=CPU, **options)
 
 
 def one_phase(phase: Phase = CLASSIFY, **changes: Any) -> Recipe:
