@@ -83,8 +83,10 @@ def test_make_targets_exist() -> None:
 
 
 def test_every_option_named_exists() -> None:
-    commands = ("synth", "train", "score")
-    help_text = help_of("lcdc_extract.cli") + "".join(help_of("lcdc_extract.toolbox", name) for name in commands)
+    help_text = help_of("lcdc_extract.cli") + "".join(
+        help_of("lcdc_extract.toolbox", *command)
+        for command in (["synth"], ["score"], ["train"], ["weights", "convert"])
+    )
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert named - set(re.findall(r"--[a-z][a-z-]+", help_text)) == set()
 

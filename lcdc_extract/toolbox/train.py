@@ -12,7 +12,7 @@ from lcdc_extract.terminal import err, out, plain_errors, stoppable
 
 DATA, RECIPE = "Data", "Recipe"
 LINE_EVERY_SECONDS = 15.0
-MEASURES = ("loss", "validation_error", "validation_accuracy", "validation_motion_accuracy")
+MEASURES = ("loss", "validation_iou", "validation_accuracy", "validation_motion_accuracy")
 
 
 @plain_errors

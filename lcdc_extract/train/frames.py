@@ -159,7 +159,7 @@ class _Writer:
     def add(self, chunk: FrameChunk) -> None:
         """Appends frames, resized."""
         kept = resize(torch.from_numpy(chunk.rgb), SIDE).permute(0, 2, 3, 1).contiguous()
-        self._file.write(memoryview(kept.numpy()))
+        self._file.write(kept.numpy().data)
         self.seconds += chunk.pts_seconds.tolist()
 
     def finish(self) -> None:
@@ -201,6 +201,6 @@ def resize(rgb: Tensor, size: int) -> Tensor:
 def _cannot_decode(failures: Sequence[VideoFailed]) -> VideoError:
     reasons = "\n".join(f"  {failure.source.path}: {failure.reason}" for failure in failures)
     return VideoError(
-        f"{len(failures)} videos cannot be decoded; replace them, or leave them out by --split. All others are "
-        f"kept.\n{reasons}"
+        f"{len(failures)} videos cannot be decoded; replace them, or leave them out by --split. Those that are "
+        f"decoded stay.\n{reasons}"
     )

@@ -31,7 +31,7 @@ TITLES = {
     "loss": "loss",
     "validation_accuracy": "accuracy, validation",
     "validation_motion_accuracy": "accuracy of offset motion alone, validation",
-    "validation_error": "error in pixels, validation",
+    "validation_iou": "IoU of layouts, validation",
 }
 """Of the panels, by column."""
 

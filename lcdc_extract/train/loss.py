@@ -38,7 +38,7 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
     if phase.task == "layout":
         assert batch.layout is not None, "only the renderer knows what is where"
         found, wanted = network.layout(frames[:, 0]).float(), batch.layout[:, 0]
-        return Measures(_layout_loss(found, wanted), {"iou": layout_iou(found, wanted)}, len(frames))
+        return Measures(layout_loss(found, wanted), {"iou": layout_iou(found, wanted)}, len(frames))
     layout = batch.layout if recipe.layout_loss else None
     scores = network(frames, phase.windows, layout is not None)
     labels = batch.labels.flatten()
@@ -51,7 +51,7 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
         values["motion_accuracy"] = (motion.argmax(dim=1) == labels).sum().item() / count
     if layout is not None:
         found, wanted = scores.layout.flatten(0, 1).float(), layout.flatten(0, 1)
-        loss = loss + recipe.layout_loss * _layout_loss(found, wanted)
+        loss = loss + recipe.layout_loss * layout_loss(found, wanted)
         values["iou"] = layout_iou(found, wanted)
     return Measures(loss, values, count)
 
@@ -63,7 +63,8 @@ def mean_values(batches: list[Measures]) -> dict[str, float]:
     return {name: sum(batch.values[name] * batch.count for batch in batches) / total for name in names}
 
 
-def _layout_loss(scores: Tensor, wanted: Tensor) -> Tensor:
+def layout_loss(scores: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy over places, the background's weighted less. Arguments as of `layout_iou`."""
     weight = torch.ones(scores.shape[1], device=scores.device)
     weight[0] = BACKGROUND_WEIGHT
     return functional.cross_entropy(scores, wanted, weight)

@@ -110,7 +110,7 @@ def features(head: TemporalHead, reduced: Tensor) -> Tensor:
     size = math.isqrt(head.fc_new_1.in_features // reduced.shape[1])
     if reduced.shape[-2:] == (2 * size, 2 * size):
         return head.features(reduced)
-    per_cell = head.fc_new_1.weight.unflatten(1, (reduced.shape[1], size * size)).mean(dim=-1)
+    per_cell = head.fc_new_1.weight.reshape(-1, reduced.shape[1], size * size).mean(dim=-1)
     cells = functional.max_pool2d(reduced, 2).sum(dim=(2, 3))
     x = functional.relu(functional.linear(cells, per_cell, head.fc_new_1.bias))
     return functional.relu(head.fc_new_2(x))

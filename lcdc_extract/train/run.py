@@ -46,7 +46,7 @@ def train(config: TrainConfig, report: Report = _silent) -> Path:
         LcdcError: device, videos, labels or initial weights cannot be used.
     """
     device = local_device(choose_device(config.device))
-    recipe = recipe_of(config)
+    recipe, path = recipe_of(config), config.out / WEIGHTS
     _make_directory(config.out)
     with Processes(device) as processes:
         if not processes.first:
@@ -57,6 +57,7 @@ def train(config: TrainConfig, report: Report = _silent) -> Path:
         source = _source(config, device, processes, report)
         run |= {"data": source.fingerprint, "class_names": list(source.class_names)}
         state = load_state(config.out, run) or TrainState(run)
+        finished = state.phase == len(recipe.phases) and path.exists()
         lcdc, base = _initial_network(config, source.class_names, recipe.motion_gain)
         mean = (base.preprocess if base else PreprocessConfig()).mean
         divide_motion(lcdc.head, recipe.motion_gain)
@@ -74,11 +75,10 @@ def train(config: TrainConfig, report: Report = _silent) -> Path:
             report=report,
         ).run()
         divide_motion(lcdc.head, 1 / recipe.motion_gain)
-        if processes.first:
-            info = _describe(config, state, network.lcdc.config, source, base)
-            save_weights(config.out / WEIGHTS, network.lcdc.cpu(), info)
-            report({"weights": config.out / WEIGHTS})
-    return config.out / WEIGHTS
+        if processes.first and not finished:  # written again it would have another digest
+            save_weights(path, network.lcdc.cpu(), _describe(config, state, network.lcdc.config, source, base))
+        report({"weights": path})
+    return path
 
 
 def recipe_of(config: TrainConfig) -> Recipe:

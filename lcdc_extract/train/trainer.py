@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lcdc_extract.errors import TrainingError
+from lcdc_extract.errors import DeviceError, TrainingError
 from lcdc_extract.train.batch import Batch, Source
 from lcdc_extract.train.config import SAVE_EVERY_SECONDS
 from lcdc_extract.train.history import write_history
@@ -63,11 +63,18 @@ class Trainer:
 
         Raises:
             TrainingError: the loss or its gradient is not a number any more, or the disk refuses.
+            DeviceError: the GPU has too little memory.
         """
         while self._state.phase < len(self._recipe.phases):
             phase = self._recipe.phases[self._state.phase]
             steps = phase.epochs * self._source.steps_per_epoch(phase, self._processes.count)
-            self._run_phase(phase, steps)
+            try:
+                self._run_phase(phase, steps)
+            except torch.OutOfMemoryError as error:
+                raise DeviceError(
+                    f"the GPU ran out of memory with batches of {phase.batch} times {phase.frames} frames. Try "
+                    "--precision bfloat16, or --recipe authors with its 3 times 16; the last checkpoint is kept."
+                ) from error
             self._state.phase, self._state.step, self._state.optimizer = self._state.phase + 1, 0, {}
             self._save()
 
