@@ -62,7 +62,8 @@ class TrainingNetwork(nn.Module):
         scores = self.classify(appearance, offsets, starts)
         if not with_layout:
             return scores
-        return replace(scores, layout=self._layout(encoded).unflatten(0, clips.shape[:2]))
+        layout = self._layout(encoded)
+        return replace(scores, layout=layout.reshape(*clips.shape[:2], *layout.shape[1:]))
 
     def classify(self, appearance: Tensor, offsets: Tensor, starts: Sequence[int]) -> Scores:
         """Scores from encoded clips: appearance (N, T, 256, h, w), offsets (N, T, 6, h, w)."""

@@ -162,7 +162,7 @@ class Trainer:
         groups: dict[tuple[float, float], list[Tensor]] = {}
         encoder = {id(parameter) for parameter in self._network.lcdc.encoder.parameters()}
         for name, parameter in self._network.named_parameters():
-            parameter.requires_grad_(_is_trained(name.removeprefix("lcdc."), id(parameter) in encoder, phase))
+            parameter.requires_grad_(_is_trained(name.removeprefix("lcdc."), id(parameter) in encoder, phase, recipe))
             parameter.grad = None  # what an earlier phase left would count in the norm
             if not parameter.requires_grad:
                 continue
@@ -193,9 +193,11 @@ class Trainer:
             save_state(self._out, self._state)
 
 
-def _is_trained(name: str, encoder: bool, phase: Phase) -> bool:
+def _is_trained(name: str, encoder: bool, phase: Phase, recipe: Recipe) -> bool:
     if phase.task == "layout":
         return encoder or name.startswith("layout_classifier")
+    if name.startswith("layout_classifier"):
+        return bool(recipe.layout_loss)
     if phase.frozen == "conv1..conv_new_1":
         return not encoder
     if phase.frozen == "conv1..conv4x":

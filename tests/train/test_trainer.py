@@ -19,7 +19,7 @@ from lcdc_extract.train.config import CHECKPOINT
 from lcdc_extract.train.loss import mean_values, measure
 from lcdc_extract.train.network import Scores, TrainingNetwork
 from lcdc_extract.train.state import TrainState, load_state, save_state
-from tests.train.tiny import CLASSIFY, LOCATE, RECIPE, RandomBatches, network, one_phase, same_weights, trainer
+from tests.train.tiny import CLASSIFY, LAYOUT, RECIPE, RandomBatches, network, one_phase, same_weights, trainer
 
 
 @dataclass
@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         layer.register_forward_hook(lambda module, *_, seen=seen: seen.append(module.training))
 
     def report(event: dict[str, Any]) -> None:
-        if "epoch" in event and event["phase"] == LOCATE.name:
+        if "epoch" in event and event["phase"] == LAYOUT.name:
             after_layout.update({name: value.clone() for name, value in trained.state_dict().items()})
 
     trainer(trained, RECIPE, tmp_path_factory.mktemp("run"), state, report=report).run()
@@ -177,7 +177,7 @@ class Echo(nn.Module):
         super().__init__()
         self.scores = Scores(scores, -scores)
 
-    def forward(self, frames: torch.Tensor, windows: tuple[int, ...]) -> Scores:
+    def forward(self, frames: torch.Tensor, windows: tuple[int, ...], with_layout: bool) -> Scores:
         return self.scores
 
 
