@@ -38,9 +38,8 @@ def render(scene: Scene, view: View | None = None, corner: Tensor | None = None)
     corner = torch.zeros_like(scene.home) if corner is None else corner
     image = _background(scene, view, corner)  # (N, T, 3, H, W), as everything up to _expose less mid grey
     centres = project(scene, view, corner)
-    sides = _window_sides(scene, view)
-    for number, side in enumerate(sides):
-        _paint(image, scene, number, view, centres[:, :, number], side)
+    for number, side in enumerate(_window_sides(scene, view)):
+        _paint(image, scene, number, centres[:, :, number], view, side=side)
     return _expose(image, scene).round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -73,10 +72,10 @@ def _window_sides(scene: Scene, view: View) -> list[int]:
     return [min(view.pixels, math.ceil(2 * longest) + 2) for longest in reach.amax(0).tolist()]
 
 
-def _paint(image: Tensor, scene: Scene, number: int, view: View, centre: Tensor, side: int) -> None:
-    """A superellipse with stripes that turn with it, its rim one drawn pixel soft, over `image` in a window around it.
+def _paint(image: Tensor, scene: Scene, number: int, centre: Tensor, view: View, *, side: int) -> None:
+    """A superellipse with stripes that turn with it, its rim one drawn pixel soft, over `image`.
 
-    centre (N, T, 2) in drawn pixels.
+    Only a window is painted, `side` pixels wide, around `centre` (N, T, 2), both in drawn pixels.
     """
     shape = scene.shapes[:, number, :, None, None, None]  # (N, 13, 1, 1, 1)
     width, height, exponent = shape[:, 0], shape[:, 1], shape[:, 2]
@@ -95,7 +94,7 @@ def _paint(image: Tensor, scene: Scene, number: int, view: View, centre: Tensor,
     one, two = (scene.shapes[:, None, number, i : i + 3, None, None] - MID_GREY for i in (3, 6))
     paint = torch.lerp(one, two, stripes.unsqueeze(2)).flatten(3)  # (N, T, 3, side^2)
     places = (rows[..., None] * view.pixels + columns[..., None, :]).flatten(2)[:, :, None].expand(paint.shape)
-    flat = image.flatten(3)  # a view
+    flat = image.view(*image.shape[:3], -1)
     flat.scatter_(3, places, flat.gather(3, places).lerp_(paint, cover.unsqueeze(2).flatten(3)))
 
 
@@ -111,7 +110,7 @@ def _expose(image: Tensor, scene: Scene) -> Tensor:
 
 
 def _noise(seed: Tensor, pixels: int) -> Tensor:
-    """Sums of four bytes (N, T, 3, H, W), nearly normal, mean 510: hashes of pixel numbers, so the same on every device.
+    """Sums of four bytes (N, T, 3, H, W), nearly normal, mean 510: hashes of pixel numbers, the same everywhere.
 
     The arithmetic is modulo 2^32, which int32 wraps to; its shifts copy the sign, hence the masks.
     """
