@@ -7,6 +7,7 @@ and must learn the classes from them. Usage: python benchmarks/frame_leak.py [--
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class Classifier(nn.Module):
         widths = (3, 16, 32, 64)
         layers = [
             nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.BatchNorm2d(o), nn.ReLU())
-            for i, o in zip(widths[:-1], widths[1:], strict=True)
+            for i, o in itertools.pairwise(widths)
         ]
         self.picture = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(64 * 16, 96), nn.ReLU())
         self.time = nn.Conv1d(96, 96, 7, padding=3)

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from lcdc_extract.synth.scene import SCENE_SIZE, Scene
 
+_CPU_PIXELS = 2**20
+"""A processor draws scenes together up to so many pixels: larger arrays cost it twice the time."""
 MID_GREY = 128.0
 """Contrast and light are relative to it."""
 
@@ -36,6 +38,15 @@ def render(scene: Scene, view: View | None = None, corner: Tensor | None = None)
     """
     view = view or View()
     corner = torch.zeros_like(scene.home) if corner is None else corner
+    num_scenes, num_frames = scene.light.shape
+    together = num_scenes
+    if corner.device.type == "cpu":
+        together = max(1, _CPU_PIXELS // (num_frames * view.pixels**2))
+    parts = [slice(start, start + together) for start in range(0, num_scenes, together)]
+    return torch.cat([_draw(scene.scenes(part), view, corner[part]) for part in parts])
+
+
+def _draw(scene: Scene, view: View, corner: Tensor) -> Tensor:
     image = _background(scene, view, corner)  # (N, T, 3, H, W), as everything up to _expose less mid grey
     centres = project(scene, view, corner)
     for number, side in enumerate(_window_sides(scene, view)):
@@ -50,7 +61,7 @@ def _background(scene: Scene, view: View, corner: Tensor) -> Tensor:
     across, down = (corner[:, i, None, None, None, None] + steps - middle for i in (0, 1))  # (N, 1, 1, 1, pixels)
     shift_x, shift_y, roll, zoom = scene.camera[..., None, None, None].unbind(2)  # each (N, T, 1, 1, 1)
     cos, sin = torch.cos(roll) / zoom, torch.sin(roll) / zoom
-    pairs = scene.gratings.unflatten(1, (2, 2))[:, None, ..., None]  # two gratings make a wave
+    pairs = scene.gratings.reshape(-1, 1, 2, 2, 3, 1)  # two gratings make a wave
     along_x, along_y, phase = pairs.unbind(4)  # each (N, 1, 2, 2, 1)
     columns = 2 * math.pi * (along_x * cos + along_y * sin) * across  # (N, T, 2, 2, W)
     rows = (along_y * cos - along_x * sin) * down + along_x * (middle + shift_x) + along_y * (middle + shift_y)
