@@ -35,7 +35,7 @@ def test_against_the_plain_version(view: View) -> None:
 
 
 @pytest.mark.parametrize("pixels", [224, 50])
-def test_a_frame_is_the_same_alone_and_in_any_company(pixels: int) -> None:
+def test_a_frame_is_the_same_alone_and_in_any_company(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     scenes = [small_scene(seed, scale=scale) for seed, scale in ((2, 0.4), (3, 0.7))]
     together = render(stack([scene.frames(slice(0, 5)) for scene in scenes]), View(pixels=pixels))
     assert together.shape == (2, 5, 3, pixels, pixels)
@@ -43,6 +43,8 @@ def test_a_frame_is_the_same_alone_and_in_any_company(pixels: int) -> None:
     for scene, video in zip(scenes, together, strict=True):
         for part in (slice(0, 1), slice(1, 5)):
             assert torch.equal(render(stack([scene.frames(part)]), View(pixels=pixels))[0], video[part])
+    monkeypatch.setattr("lcdc_extract.synth.render._CPU_PIXELS", 1)  # one scene at a time
+    assert torch.equal(render(stack([scene.frames(slice(0, 5)) for scene in scenes]), View(pixels=pixels)), together)
 
 
 def test_noise_is_nearly_normal_and_new_in_every_frame() -> None:
