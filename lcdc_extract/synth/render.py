@@ -10,6 +10,8 @@ from torch import Tensor
 
 from lcdc_extract.synth.scene import SCENE_SIZE, SHAPE_KINDS, Scene
 
+_CPU_PIXELS = 2**20
+"""A processor draws scenes together up to so many pixels: larger arrays cost it twice the time."""
 MID_GREY = 128.0
 """Contrast and light are relative to it."""
 
@@ -36,11 +38,19 @@ def render(scene: Scene, view: View | None = None, corner: Tensor | None = None)
     """
     view = view or View()
     corner = torch.zeros_like(scene.home) if corner is None else corner
+    num_scenes, num_frames = scene.light.shape
+    together = num_scenes
+    if corner.device.type == "cpu":
+        together = max(1, _CPU_PIXELS // (num_frames * view.pixels**2))
+    parts = [slice(start, start + together) for start in range(0, num_scenes, together)]
+    return torch.cat([_draw(scene.scenes(part), view, corner[part]) for part in parts])
+
+
+def _draw(scene: Scene, view: View, corner: Tensor) -> Tensor:
     image = _background(scene, view, corner)  # (N, T, 3, H, W), as everything up to _expose less mid grey
     centres = project(scene, view, corner)
-    sides = _window_sides(scene, view)
-    for number, side in enumerate(sides):
-        _paint(image, scene, number, view, centres[:, :, number], side)
+    for number, side in enumerate(_window_sides(scene, view)):
+        _paint(image, scene, number, centres[:, :, number], view, side=side)
     return _expose(image, scene).round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -51,7 +61,7 @@ def _background(scene: Scene, view: View, corner: Tensor) -> Tensor:
     across, down = (corner[:, i, None, None, None, None] + steps - middle for i in (0, 1))  # (N, 1, 1, 1, pixels)
     shift_x, shift_y, roll, zoom = scene.camera[..., None, None, None].unbind(2)  # each (N, T, 1, 1, 1)
     cos, sin = torch.cos(roll) / zoom, torch.sin(roll) / zoom
-    pairs = scene.gratings.unflatten(1, (2, 2))[:, None, ..., None]  # two gratings make a wave
+    pairs = scene.gratings.reshape(-1, 1, 2, 2, 3, 1)  # two gratings make a wave
     along_x, along_y, phase = pairs.unbind(4)  # each (N, 1, 2, 2, 1)
     columns = 2 * math.pi * (along_x * cos + along_y * sin) * across  # (N, T, 2, 2, W)
     rows = (along_y * cos - along_x * sin) * down + along_x * (middle + shift_x) + along_y * (middle + shift_y)
@@ -73,10 +83,10 @@ def _window_sides(scene: Scene, view: View) -> list[int]:
     return [min(view.pixels, math.ceil(2 * longest) + 2) for longest in reach.amax(0).tolist()]
 
 
-def _paint(image: Tensor, scene: Scene, number: int, view: View, centre: Tensor, side: int) -> None:
-    """A superellipse with stripes that turn with it, its rim one drawn pixel soft, over `image` in a window around it.
+def _paint(image: Tensor, scene: Scene, number: int, centre: Tensor, view: View, *, side: int) -> None:
+    """A superellipse with stripes that turn with it, its rim one drawn pixel soft, over `image`.
 
-    centre (N, T, 2) in drawn pixels.
+    Only a window is painted, `side` pixels wide, around `centre` (N, T, 2), both in drawn pixels.
     """
     shape = scene.shapes[:, number, :, None, None, None]  # (N, 13, 1, 1, 1)
     width, height, exponent = shape[:, 0], shape[:, 1], shape[:, 2]
@@ -95,7 +105,7 @@ def _paint(image: Tensor, scene: Scene, number: int, view: View, centre: Tensor,
     one, two = (scene.shapes[:, None, number, i : i + 3, None, None] - MID_GREY for i in (3, 6))
     paint = torch.lerp(one, two, stripes.unsqueeze(2)).flatten(3)  # (N, T, 3, side^2)
     places = (rows[..., None] * view.pixels + columns[..., None, :]).flatten(2)[:, :, None].expand(paint.shape)
-    flat = image.flatten(3)  # a view
+    flat = image.view(*image.shape[:3], -1)
     flat.scatter_(3, places, flat.gather(3, places).lerp_(paint, cover.unsqueeze(2).flatten(3)))
 
 
@@ -111,7 +121,7 @@ def _expose(image: Tensor, scene: Scene) -> Tensor:
 
 
 def _noise(seed: Tensor, pixels: int) -> Tensor:
-    """Sums of four bytes (N, T, 3, H, W), nearly normal, mean 510: hashes of pixel numbers, so the same on every device.
+    """Sums of four bytes (N, T, 3, H, W), nearly normal, mean 510: hashes of pixel numbers, the same everywhere.
 
     The arithmetic is modulo 2^32, which int32 wraps to; its shifts copy the sign, hence the masks.
     """
