@@ -10,7 +10,10 @@ import torch
 
 from lcdc_extract.synth.actions import sequence
 from lcdc_extract.synth.render import View, layout, render
-from lcdc_extract.synth.scene import DISTRACTORS, LAYOUT_CLASSES, SHAPE_KINDS, Scene, draw_scene, stack
+from lcdc_extract.synth.scene import LAYOUT_CLASSES, Scene, draw_scene, stack
+
+PAINTED = {"distractor": [0, 1, 2], "first part": [3], "second part": [4], "lid": [5]}
+"""Numbers of the shapes, in the order they are painted."""
 
 
 def scene() -> Scene:
@@ -30,8 +33,7 @@ def scene() -> Scene:
 def test_a_kind_is_where_its_colours_show(kind: int) -> None:
     drawn = scene()
     view, corner = View(96, 96), drawn.home - 48
-    numbers = [number for number, one in enumerate(SHAPE_KINDS) if one == kind]
-    assert len(numbers) == (DISTRACTORS if LAYOUT_CLASSES[kind] == "distractor" else 1)
+    numbers = PAINTED[LAYOUT_CLASSES[kind]]
     pictures = []
     for colour in (0.0, 255.0):
         painted = drawn.shapes.clone()
@@ -45,7 +47,7 @@ def test_a_kind_is_where_its_colours_show(kind: int) -> None:
     differing = found != changed
     most, least = (torch.nn.functional.max_pool2d(sign * found.flatten(0, 1).float(), 3, 1, 1) for sign in (1.0, -1.0))
     rim = (most != -least).reshape(found.shape)
-    assert not (differing & ~rim).any()
+    assert not (differing & ~rim)[..., 1:-1, 1:-1].any()
     assert differing.sum() < 0.1 * found.sum()
 
 
