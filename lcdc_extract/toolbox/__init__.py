@@ -10,6 +10,7 @@ from lcdc_extract.terminal import show_version
 from lcdc_extract.toolbox import weights
 from lcdc_extract.toolbox.doctor import doctor
 from lcdc_extract.toolbox.inspect import inspect
+from lcdc_extract.toolbox.plot import plot
 from lcdc_extract.toolbox.score import score
 from lcdc_extract.toolbox.synth import synth
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(inspect)
 app.command()(doctor)
+app.command()(plot)
 app.command()(score)
 app.command()(synth)
 app.add_typer(weights.app, name="weights")
