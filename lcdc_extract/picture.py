@@ -47,11 +47,12 @@ class Classifier:
 
 
 def video_picture(
-    video: VideoFeatures, made_by: Mapping[str, Any], source: Path | None, classifier: Classifier | None
+    video_id: str, video: VideoFeatures, made_by: Mapping[str, Any], source: Path | None, classifier: Classifier | None
 ) -> VideoPicture:
     """Everything to draw of a video.
 
     Args:
+        video_id: of `video`, for the title.
         video: from a feature file.
         made_by: the file's attributes.
         source: the video's file, see `find_source`; None for a picture without frames.
@@ -63,7 +64,7 @@ def video_picture(
     every = -(-len(video.features) // MOST_ROWS)
     state = "" if made_by["trained"] else " (UNTRAINED: the features mean nothing)"
     return VideoPicture(
-        title=f"{video.attributes['id']}, weights {made_by['weights']}{state}",
+        title=f"{video_id}, weights {made_by['weights']}{state}",
         seconds=video.time_seconds,
         similarity=self_similarity(video.features[::every]),
         similarity_seconds=video.time_seconds[::every],
@@ -130,8 +131,7 @@ def find_source(attributes: Mapping[str, Any], given: Path | None = None) -> Pat
     path = given or Path(attributes["source"])
     if not path.is_file():
         raise VideoError(
-            f"the video {attributes['id']} is not at {path}. Give its place with --source FILE, or leave the frames "
-            "out with --no-frames."
+            f"the video is not at {path}. Give its place with --source FILE, or leave the frames out with --no-frames."
         )
     if path.stat().st_size != attributes["source_size_bytes"]:
         raise _another_video(path, attributes)
@@ -149,7 +149,7 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
     every = -(-int(attributes["frames_decoded"]) // most)
     kind: Decoder = "av" if attributes["decoder"].startswith("av ") else "decord"
     chunks, seconds = [], []
-    with DecoderPool([VideoSource(attributes["id"], path)], frame_step=every, decoder=kind) as pool:
+    with DecoderPool([VideoSource(path.stem, path)], frame_step=every, decoder=kind) as pool:
         for event in pool:
             if isinstance(event, VideoFailed):
                 raise VideoError(f"{path}: {event.reason}. --no-frames draws the picture without frames.")
@@ -164,7 +164,6 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
 
 def _another_video(path: Path, attributes: Mapping[str, Any]) -> VideoError:
     return VideoError(
-        f"{path} is not the file that {attributes['id']} was extracted from: expected "
-        f"{attributes['source_size_bytes']} bytes with the SHA-256 {attributes['source_sha256']}. Give that file with "
-        "--source FILE, or leave the frames out with --no-frames."
+        f"{path} is not the file that was extracted: expected {attributes['source_size_bytes']} bytes with the SHA-256 "
+        f"{attributes['source_sha256']}. Give that file with --source FILE, or leave the frames out with --no-frames."
     )

@@ -148,7 +148,7 @@ def draw_video(path: Path, content: VideoPicture) -> None:
         panels.append((lines, lambda axes: _draw_probabilities(axes, probabilities, edges, colors)))
     panels.append((SPAN, lambda axes: _draw_similarity(axes, content.similarity, content.similarity_seconds, edges)))
 
-    width, top = LEFT + SPAN + RIGHT, BELOW + sum(height + GAP for height, _ in panels)
+    width, top = LEFT + SPAN + RIGHT, BELOW + sum(height for height, _ in panels) + GAP * (len(panels) - 1)
     total = top + ABOVE
     figure = Figure(figsize=(width, total), dpi=DOTS_PER_INCH)
     figure.suptitle(content.title, y=1 - 0.4 * ABOVE / total, va="center", fontsize="medium")
@@ -177,10 +177,10 @@ def _color_bar(axes: Axes, caption: str, labels: IntArray, edges: FloatArray, co
 
 
 def _strip_height(thumbnails: Thumbnails, duration: float) -> float:
-    """Inches at which a frame is as wide as the time until the next, where that is not too high."""
+    """Inches at which a frame nearly fills the time until the next, where that is not too high."""
     _, height, width, _ = thumbnails.rgb.shape
     interval = np.diff(thumbnails.seconds).min() if len(thumbnails.seconds) > 1 else duration
-    return float(min(MOST_STRIP_HEIGHT, SPAN * interval / duration * height / width))
+    return float(min(MOST_STRIP_HEIGHT, 0.97 * SPAN * interval / duration * height / width))
 
 
 def _draw_strip(axes: Axes, thumbnails: Thumbnails, duration: float, inches: float) -> None:

@@ -56,7 +56,7 @@ def plot(
         except NoClassScores as reason:
             err.print(f"note: no class scores: {reason}", soft_wrap=True)
         for name, target in targets.items():
-            picture = video_picture(features[name], features.attributes, sources[name], classifier)
+            picture = video_picture(name, features[name], features.attributes, sources[name], classifier)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 plots.draw_video(target, picture)
