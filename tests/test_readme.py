@@ -84,7 +84,7 @@ def test_make_targets_exist() -> None:
 
 def test_every_option_named_exists() -> None:
     help_text = help_of("lcdc_extract.cli")
-    help_text += "".join(help_of("lcdc_extract.toolbox", command) for command in ("score", "synth"))
+    help_text += "".join(help_of("lcdc_extract.toolbox", command) for command in ("plot", "score", "synth"))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert named - set(re.findall(r"--[a-z][a-z-]+", help_text)) == set()
 
