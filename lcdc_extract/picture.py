@@ -62,7 +62,7 @@ def video_picture(
         VideoError: see `read_thumbnails`.
     """
     every = -(-len(video.features) // MOST_ROWS)
-    state = "" if made_by["trained"] else " (UNTRAINED: the features mean nothing)"
+    state = "" if made_by["trained"] else ", not trained: the features mean nothing"
     return VideoPicture(
         title=f"{video_id}, weights {made_by['weights']}{state}",
         seconds=video.time_seconds,

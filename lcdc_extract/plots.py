@@ -22,7 +22,7 @@ Color = tuple[float, float, float]
 LEGEND_COLUMNS = 5
 DOTS_PER_INCH = 120
 
-SPAN, LEFT, RIGHT, ABOVE, BELOW, GAP = 7.4, 1.2, 0.9, 0.4, 0.55, 0.08
+SPAN, LEFT, RIGHT, ABOVE, BELOW, GAP = 7.4, 1.2, 1.2, 0.4, 0.55, 0.08
 """Inches: the time axis that all panels of `draw_video` share, the margins around them, and between two panels."""
 BAR_HEIGHT, CLASS_HEIGHT, MOST_STRIP_HEIGHT = 0.3, 0.2, 1.0
 """Inches: the bar of predicted classes, a line of class probabilities, the frames."""
@@ -179,7 +179,7 @@ def _color_bar(axes: Axes, caption: str, labels: IntArray, edges: FloatArray, co
 def _strip_height(thumbnails: Thumbnails, duration: float) -> float:
     """Inches at which a frame nearly fills the time until the next, where that is not too high."""
     _, height, width, _ = thumbnails.rgb.shape
-    interval = np.diff(thumbnails.seconds).min() if len(thumbnails.seconds) > 1 else duration
+    interval = np.median(np.diff(thumbnails.seconds)) if len(thumbnails.seconds) > 1 else duration
     return float(min(MOST_STRIP_HEIGHT, 0.97 * SPAN * interval / duration * height / width))
 
 
@@ -221,4 +221,5 @@ def _draw_similarity(axes: Axes, similarity: npt.NDArray[np.float32], seconds: F
     axes.set_xlabel("seconds")
     axes.set_ylabel("seconds")
     beside = axes.inset_axes((1.02, 0, 0.025, 1))
+    beside.tick_params(labelsize="small")
     axes.figure.colorbar(mesh, cax=beside, label="cosine between the features of two rows")

@@ -118,7 +118,7 @@ def test_long_videos_are_thinned_in_the_matrix_only() -> None:
     np.testing.assert_array_equal(content.similarity_seconds, seconds[::3])
     np.testing.assert_array_equal(content.similarity, self_similarity(rows[::3]))
     assert len(content.seconds) == 1500
-    assert "UNTRAINED" in content.title
+    assert content.title == "a, weights w, not trained: the features mean nothing"
 
 
 # --- how it is drawn
@@ -229,10 +229,14 @@ def test_several_videos_give_a_folder(two_videos: Path, tmp_path: Path) -> None:
         (["--out", "x.png"], "is one file, .* holds 2 videos; give a folder"),
     ],
 )
-def test_what_cannot_be_done(two_videos: Path, arguments: list[str], message: str) -> None:
+def test_what_cannot_be_done(
+    two_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     code, output = plot(two_videos, *arguments)
     assert code == 2
     assert re.search(message, output), output
+    assert not list(tmp_path.iterdir())
 
 
 def test_moved_and_changed_videos(one_video: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def plot(
         typer.Option(
             "--out",
             help="The PNG file; for several videos, the folder. A picture already there is replaced. Default: "
-            "<FEATS>.png, or the folder <FEATS>-pictures where FEATS holds several videos.",
+            "feats.png for feats.h5, or the folder feats-pictures where it holds several videos.",
         ),
     ] = None,
     weights: Annotated[
@@ -72,9 +72,10 @@ def _targets(file: Path, names: Sequence[str], chosen: str | None, out_path: Pat
     if chosen is not None and chosen not in names:
         raise ConfigError(f"--video {chosen} is not in {file}; it holds {', '.join(names)}")
     if chosen is None and len(names) > 1:
-        if out_path is not None and out_path.exists() and not out_path.is_dir():
+        if out_path is not None and (out_path.suffix.lower() == ".png" or out_path.is_file()):
             raise ConfigError(
-                f"--out {out_path} is a file; {len(names)} videos need a folder, or choose one: --video ID"
+                f"--out {out_path} is one file, {file} holds {len(names)} videos; give a folder, or choose one video "
+                "with --video ID"
             )
         return {name: _below(out_path or _pictures(file), name) for name in names}
     name = names[0] if chosen is None else chosen
