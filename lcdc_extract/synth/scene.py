@@ -63,6 +63,10 @@ class Scene:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Scene(**{name: value[part] if name in over_time else value for name, value in values.items()})
 
+    def scenes(self, part: slice) -> Scene:
+        """Some of the stacked scenes."""
+        return Scene(**{field.name: getattr(self, field.name)[part] for field in fields(self)})
+
     def to(self, device: torch.device) -> Scene:
         """A copy on a device."""
         return Scene(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})

@@ -25,8 +25,8 @@ CARD = "synth.json"
 SPLITS = 4
 """Cross-validation splits, where there are videos enough."""
 
-Report = Callable[[str, int], None]
-"""Called with a video's name and how many more of its frames are on disk."""
+Report = Callable[[SyntheticVideo, int], None]
+"""Called with a video and how many more of its frames are encoded."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def write_set(
         seed: of the set.
         pixels: side of the pictures, even.
         device: to draw on.
-        report: called as frames are written, for a finished video with all of its frames.
+        report: called as frames are encoded; once, with all its frames, for a video that is there already.
 
     Raises:
         ConfigError: see `check_set`.
@@ -158,7 +158,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _write_video(path: Path, video: SyntheticVideo, pixels: int, device: torch.device, report: Report) -> None:
     if path.exists():
-        report(video.name, len(video))
+        report(video, len(video))
         return
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("ab") as lock:
@@ -178,7 +178,7 @@ def _write_video(path: Path, video: SyntheticVideo, pixels: int, device: torch.d
 def _reporting(video: SyntheticVideo, pixels: int, device: torch.device, report: Report) -> Iterator[Tensor]:
     for chunk in render_video(video, device, pixels):
         yield chunk
-        report(video.name, len(chunk))
+        report(video, len(chunk))
 
 
 def _record(video: SyntheticVideo) -> VideoRecord:

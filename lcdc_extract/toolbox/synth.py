@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lcdc_extract.terminal import INTERRUPTED, err, out, plain_errors
 
 if TYPE_CHECKING:
+    from lcdc_extract.synth.videos import SyntheticVideo
     from lcdc_extract.synth.write import VideoRecord
 
 
@@ -36,13 +38,9 @@ def synth(
         from lcdc_extract.synth.write import check_set, write_set
 
         check_set(videos, seed, size)
-        progress = _Progress(videos, seed)
-        try:
-            records = write_set(
-                folder, num_videos=videos, seed=seed, pixels=size, device=choose_device(device), report=progress
-            )
-        finally:
-            progress.close()
+        place = choose_device(device)
+        with closing(_Progress(videos)) as progress:
+            records = write_set(folder, num_videos=videos, seed=seed, pixels=size, device=place, report=progress)
     except KeyboardInterrupt:
         err.print(f"Stopped. Finished videos in {folder} are kept; the same command continues.", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -52,28 +50,28 @@ def synth(
 class _Progress:
     """A tqdm bar on a terminal, otherwise a line a video."""
 
-    def __init__(self, num_videos: int, seed: int) -> None:
+    def __init__(self, num_videos: int) -> None:
         from tqdm import tqdm
 
-        from lcdc_extract.synth.videos import draw_video
-
-        self._frames = {video.name: len(video) for video in (draw_video(seed, index) for index in range(num_videos))}
+        self._num_videos = num_videos
         self._done: Counter[str] = Counter()
-        self._bar: tqdm[Any] | None = None
-        if sys.stderr.isatty():
-            total = sum(self._frames.values())
-            self._bar = tqdm(desc=f"0/{num_videos} videos", total=total, unit=" frames", dynamic_ncols=True)
+        self._finished: list[int] = []
+        self._bar = tqdm(unit=" frames", dynamic_ncols=True) if sys.stderr.isatty() else None
 
-    def __call__(self, name: str, frames: int) -> None:
-        """Takes word of frames that were written."""
-        self._done[name] += frames
-        finished = self._done[name] == self._frames[name]
-        if self._bar is not None:
-            over = len(self._done) - (not finished)
-            self._bar.set_description_str(f"{over}/{len(self._frames)} videos", refresh=False)
-            self._bar.update(frames)
-        elif finished:
-            print(time.strftime("%H:%M:%S"), f"{name}: {self._frames[name]} frames", file=sys.stderr, flush=True)
+    def __call__(self, video: SyntheticVideo, frames: int) -> None:
+        """Takes word of frames that were encoded."""
+        self._done[video.name] += frames
+        finished = self._done[video.name] == len(video)
+        if finished:
+            self._finished.append(len(video))
+        if self._bar is None:
+            if finished:
+                print(time.strftime("%H:%M:%S"), f"{video.name}: {len(video)} frames", file=sys.stderr, flush=True)
+            return
+        known = self._finished if finished else [*self._finished, len(video)]
+        self._bar.total = round(sum(known) / len(known) * self._num_videos)
+        self._bar.set_description_str(f"{len(self._finished)}/{self._num_videos} videos", refresh=False)
+        self._bar.update(frames)
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
