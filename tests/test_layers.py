@@ -12,7 +12,7 @@ LAYERS = [
     {"config", "errors"},
     {"ops"},
     {"network", "video", "features", "weights", "labels", "plots", "synth"},
-    {"pipeline", "score"},
+    {"pipeline", "score", "picture"},
     {"train"},
     {"terminal", "progress"},
     {"cli", "toolbox"},

@@ -36,7 +36,8 @@ def write_split(folder: Path, result: SplitResult, rows: LabelledRows, names: Se
     for video, predicted in result.predicted.items():
         text = folder / f"split_{result.split.name}" / f"{video}.txt"
         text.parent.mkdir(parents=True, exist_ok=True)
-        text.write_text("### Frame level recognition: ###\n" + " ".join(names[label] for label in predicted) + "\n")
+        classes = " ".join(names[label] for label in predicted)
+        text.write_text(f"### Frame level recognition: ###\n{classes}\n", "utf-8")
         if pictures:
             bars = {"ground truth": rows.labels[video], "prediction": predicted}
             plots.draw_color_bars(text.parent / (text.stem + ".png"), video, bars, rows.seconds[video], names)
