@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+CLIP ?= demo/clip.mp4
 
 .PHONY: demo test test-all lint bench bench-ops sanitize clean
 
-demo: $(STAMP)  ## features of the bundled clip
+demo: $(STAMP)  ## features of the bundled clip, or of CLIP=path/to/any.mp4, and a picture of them
 	mkdir -p demo-output
-	$(BIN)/lcdc-extract demo/clip.mp4 --out demo-output/feats.h5 --weights untrained --overwrite
+	$(BIN)/lcdc-extract "$(CLIP)" --out demo-output/feats.h5 --weights untrained --overwrite
 	$(BIN)/lcdc inspect demo-output/feats.h5
+	$(BIN)/lcdc plot demo-output/feats.h5 --out demo-output/picture.png
 
 test: $(STAMP)  ## everything but the slow tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST)

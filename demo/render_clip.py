@@ -1,4 +1,4 @@
-"""Renders demo/clip.mp4: a board, and a knife-like bar that cuts, then a spoon-like bar that stirs.
+"""Renders demo/clip.mp4: 20 seconds of a video that `lcdc synth` could have written.
 
 python demo/render_clip.py demo/clip.mp4
 """
@@ -6,50 +6,32 @@ python demo/render_clip.py demo/clip.mp4
 from __future__ import annotations
 
 import sys
+from itertools import groupby
 from pathlib import Path
 
-import av
-import numpy as np
-import numpy.typing as npt
+import torch
 
-WIDTH, HEIGHT, RATE, SECONDS = 320, 240, 15, 6
-CUT_HERTZ, STIR_HERTZ = 2.5, 1.2
+from lcdc_extract.synth.actions import CLASSES, FRAMES_PER_SECOND
+from lcdc_extract.synth.encode import encode_mp4
+from lcdc_extract.synth.scene import SCENE_SIZE
+from lcdc_extract.synth.videos import SyntheticVideo, draw_video, render_video
 
-
-def tool_pose(time_seconds: float) -> tuple[float, float, float]:
-    """Centre (x, y) in pixels and angle in radians: up and down in the first half, in circles in the second."""
-    if time_seconds < SECONDS / 2:
-        return WIDTH * 0.5, HEIGHT * 0.45 + 28 * np.sin(2 * np.pi * CUT_HERTZ * time_seconds), 1.35
-    turn = 2 * np.pi * STIR_HERTZ * time_seconds
-    return WIDTH * 0.5 + 40 * np.cos(turn), HEIGHT * 0.5 + 26 * np.sin(turn), 0.6
+SEED, SECONDS = 2019, 20
 
 
-def draw(time_seconds: float, grain: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """One frame, uint8 (HEIGHT, WIDTH, 3)."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(float)
-    wood = 150 + 18 * np.sin(x / 23 + 0.6 * np.sin(y / 31)) + grain
-    picture = np.stack([wood + 30, wood, wood - 55], axis=-1)
-    food = np.hypot((x - 0.5 * WIDTH) / 95, (y - 0.62 * HEIGHT) / 52) < 1
-    picture[food] = [96, 160, 74]
-    picture[food] += 12 * np.sin(x[food] / 5)[:, None]
-    centre_x, centre_y, angle = tool_pose(time_seconds)
-    along = (x - centre_x) * np.cos(angle) + (y - centre_y) * np.sin(angle)
-    across = (y - centre_y) * np.cos(angle) - (x - centre_x) * np.sin(angle)
-    picture[(np.abs(along) < 70) & (np.abs(across) < 9)] = [205, 208, 214]
-    picture[(along < -25) & (along > -72) & (np.abs(across) < 11)] = [58, 40, 30]
-    return np.clip(picture, 0, 255).astype(np.uint8)
+def beginning(video: SyntheticVideo, num_frames: int) -> SyntheticVideo:
+    """The first frames of a video."""
+    part = slice(num_frames)
+    return SyntheticVideo(video.name, video.scene.frames(part), video.labels[part])
 
 
-def render(path: Path) -> None:
-    """Encodes the clip as H.264."""
-    grain = np.random.default_rng(0).normal(0, 5, (HEIGHT, WIDTH))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "27", "preset": "slow"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(RATE * SECONDS):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(draw(number / RATE, grain), format="rgb24")))
-        container.mux(stream.encode(None))
+def main(path: Path) -> None:
+    """Encodes the clip as H.264 and prints what happens in it."""
+    video = beginning(draw_video(SEED, 0), round(SECONDS * FRAMES_PER_SECOND))
+    encode_mp4(path, render_video(video, torch.device("cpu")), SCENE_SIZE, FRAMES_PER_SECOND)
+    for label, run in groupby(video.labels):
+        print(f"{len(list(run)) / FRAMES_PER_SECOND:5.1f} s  {CLASSES[label]}")
 
 
 if __name__ == "__main__":
-    render(Path(sys.argv[1]))
+    main(Path(sys.argv[1]))

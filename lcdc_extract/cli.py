@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lcdc_extract.config import Align, Decoder, Edges, ExtractConfig, Precision
-from lcdc_extract.terminal import FAILED_VIDEOS, INTERRUPTED, err, out, plain_errors, show_version
+from lcdc_extract.terminal import FAILED_VIDEOS, out, plain_errors, show_version, stoppable
 
 if TYPE_CHECKING:
     from lcdc_extract.pipeline import RunSummary
@@ -24,10 +22,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
 )
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, as a cluster sends it: stops the way Ctrl-C does."""
 
 
 @app.command()
@@ -153,18 +147,12 @@ def main() -> None:
 
 
 def _run(config: ExtractConfig, json_events: bool) -> RunSummary:
-    earlier = signal.signal(signal.SIGTERM, _terminate)
-    try:
+    with stoppable(lambda: _what_is_kept(config.out)):
         from lcdc_extract.pipeline import extract  # inside: importing torch takes seconds, and may be interrupted too
         from lcdc_extract.progress import choose_reporter
 
         with closing(choose_reporter(json_events)) as report:
             return extract(config, report)
-    except KeyboardInterrupt as stop:
-        err.print(_what_is_kept(config.out), soft_wrap=True)
-        raise typer.Exit(128 + signal.SIGTERM if isinstance(stop, _Terminated) else INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
 
 
 def _what_is_kept(path: Path) -> str:
@@ -173,10 +161,6 @@ def _what_is_kept(path: Path) -> str:
     if parts_folder(path).is_dir():
         return f"Stopped. Finished videos are kept in {parts_folder(path)}; the same command continues from there."
     return "Stopped before a video was finished." if not path.exists() else f"Stopped. {path} is as it was before."
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
 
 
 def print_summary(summary: RunSummary) -> None:

@@ -149,7 +149,7 @@ def read_splits(directory: Path, labelled: Container[str] | None = None) -> list
     splits = []
     for number in numbers:
         train_path, test_path = (directory / f"{part}.split{number}.bundle" for part in ("train", "test"))
-        split = Split(number, _bundle(train_path, labelled), _bundle(test_path, labelled))
+        split = Split(number, read_bundle(train_path, labelled), read_bundle(test_path, labelled))
         both = sorted(set(split.train) & set(split.test))
         if both:
             raise LabelsError(f"{train_path} and {test_path} share {_listed(both)}; expected no video in both")
@@ -157,7 +157,12 @@ def read_splits(directory: Path, labelled: Container[str] | None = None) -> list
     return splits
 
 
-def _bundle(path: Path, labelled: Container[str] | None) -> tuple[str, ...]:
+def read_bundle(path: Path, labelled: Container[str] | None = None) -> tuple[str, ...]:
+    """The ids of the videos that one `.bundle` file lists; with `labelled`, every one must be in it.
+
+    Raises:
+        LabelsError: the file is missing or empty, or lists a video twice or one that is not labelled.
+    """
     videos = tuple(line.removesuffix(".txt") for line in _lines(path) if line)
     twice = [video for video, count in Counter(videos).items() if count > 1]
     if twice:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import ParamSpec, TypeVar
 
 import typer
@@ -48,6 +51,27 @@ def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, 
             raise typer.Exit(BUG) from None
 
     return wrapped
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as a cluster sends it: stops the way Ctrl-C does."""
+
+
+@contextmanager
+def stoppable(what_is_kept: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block with a line of text on stderr and exit code 130 or 143."""
+    earlier = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        err.print(what_is_kept(), soft_wrap=True)
+        raise typer.Exit(128 + signal.SIGTERM if isinstance(stop, _Terminated) else INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 def show_version(asked: bool) -> None:

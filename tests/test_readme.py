@@ -84,7 +84,8 @@ def test_make_targets_exist() -> None:
 
 
 def test_every_option_named_exists() -> None:
-    help_text = help_of("lcdc_extract.cli") + help_of("lcdc_extract.toolbox", "score")
+    commands = (["plot"], ["synth"], ["score"], ["train"], ["weights", "convert"])
+    help_text = help_of("lcdc_extract.cli") + "".join(help_of("lcdc_extract.toolbox", *command) for command in commands)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert named - set(re.findall(r"--[a-z][a-z-]+", help_text)) == set()
 

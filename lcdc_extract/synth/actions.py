@@ -22,6 +22,9 @@ GLIDE = 6
 """Frames in which the actor moves from one segment's pose to the next; they carry the new label."""
 CLOSED, OPEN = 0.4, 1.9
 """Distance of the actor's two parts, in its radii."""
+_PLACES = 35.5
+"""Standard deviation of the places of `place`; the ways between them lead nearer the middle, so that over all frames it
+is SPREAD."""
 _PATTERN = 120
 """Frames over which a motion's own covariance is taken."""
 
@@ -53,7 +56,7 @@ def segment(name: str, num_frames: int, angle: float, scale: float, rng: Rng) ->
     length = max(num_frames, _PATTERN)
     motion = _MOTIONS[name](rng, length, scale)
     centre = np.zeros(2)
-    if name != "place":  # draws its own places with the full spread
+    if name != "place":  # it draws its own places
         rest = (SPREAD * scale) ** 2 * np.eye(2) - np.cov(motion.position.T)
         values, vectors = np.linalg.eigh(rest)
         centre = vectors @ (rng.standard_normal(2) * np.sqrt(values.clip(0))) - motion.position.mean(axis=0)
@@ -129,13 +132,13 @@ def _pour(rng: Rng, length: int, scale: float) -> Poses:
 
 def _place(rng: Rng, length: int, scale: float) -> Poses:
     """Hops from place to place and stops at each."""
-    here = rng.standard_normal(2) * SPREAD
+    here = rng.standard_normal(2) * _PLACES
     steps: list[FloatArray] = []
     total = 0
     while total < length + 20:
         there = here
         while not 40 <= np.linalg.norm(there - here) <= 95:
-            there = rng.standard_normal(2) * SPREAD
+            there = rng.standard_normal(2) * _PLACES
         ease = _ease(np.linspace(0, 1, rng.integers(8, 13))[1:])
         steps += [here + ease[:, None] * (there - here), np.repeat(there[None], rng.integers(5, 9), axis=0)]
         total += len(steps[-2]) + len(steps[-1])

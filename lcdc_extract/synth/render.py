@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lcdc_extract.synth.scene import SCENE_SIZE, Scene
+from lcdc_extract.synth.scene import SCENE_SIZE, SHAPE_KINDS, Scene
 
-_MASK = 0xFFFFFFFF
+_CPU_PIXELS = 2**20
+"""A processor draws scenes together up to so many pixels: larger arrays cost it twice the time."""
+MID_GREY = 128.0
+"""Contrast and light are relative to it."""
 
 
 @dataclass(frozen=True)
@@ -34,71 +37,108 @@ def render(scene: Scene, view: View | None = None, corner: Tensor | None = None)
         (N, T, 3, pixels, pixels) uint8, RGB.
     """
     view = view or View()
-    x, y = _camera_grid(scene, view, corner)  # (N, T, H, W), scene coordinates
-    image = _background(scene, x, y)  # (N, T, 3, H, W)
-    edge = view.pixels / view.side  # pixels drawn per pixel of the scene
-    for number in range(scene.shapes.shape[-2]):
-        image = _paint(image, scene.shapes[:, number], scene.tracks[:, :, number], (x, y), edge)
-    image = _expose(image, scene)
-    image = image + scene.noise[:, None, None, None, None] * _noise(scene.noise_seed, view.pixels)
-    return image.round_().clamp_(0, 255).to(torch.uint8)
+    corner = torch.zeros_like(scene.home) if corner is None else corner
+    num_scenes, num_frames = scene.light.shape
+    together = num_scenes
+    if corner.device.type == "cpu":
+        together = max(1, _CPU_PIXELS // (num_frames * view.pixels**2))
+    parts = [slice(start, start + together) for start in range(0, num_scenes, together)]
+    return torch.cat([_draw(scene.scenes(part), view, corner[part]) for part in parts])
 
 
-def _camera_grid(scene: Scene, view: View, corner: Tensor | None) -> tuple[Tensor, Tensor]:
-    steps = (torch.arange(view.pixels, device=scene.light.device) + 0.5) * (view.side / view.pixels)
-    left, top = (0.0, 0.0) if corner is None else (corner[:, 0, None, None, None], corner[:, 1, None, None, None])
+def _draw(scene: Scene, view: View, corner: Tensor) -> Tensor:
+    image = _background(scene, view, corner)  # (N, T, 3, H, W), as everything up to _expose less mid grey
+    centres = project(scene, view, corner)
+    for number, side in enumerate(_window_sides(scene, view)):
+        _paint(image, scene, number, centres[:, :, number], view, side=side)
+    return _expose(image, scene).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _background(scene: Scene, view: View, corner: Tensor) -> Tensor:
+    """Gratings, as products of sines along the columns and along the rows: far fewer sines than pixels."""
     middle = SCENE_SIZE / 2
-    x = steps[None, :] + left - middle  # broadcast to (N, 1, 1, W)
-    y = steps[:, None] + top - middle  # (N, 1, H, 1)
-    shift_x, shift_y, roll, zoom = scene.camera[..., None, None].unbind(2)  # each (N, T, 1, 1)
+    steps = (torch.arange(view.pixels, device=corner.device) + 0.5) * (view.side / view.pixels)
+    across, down = (corner[:, i, None, None, None, None] + steps - middle for i in (0, 1))  # (N, 1, 1, 1, pixels)
+    shift_x, shift_y, roll, zoom = scene.camera[..., None, None, None].unbind(2)  # each (N, T, 1, 1, 1)
     cos, sin = torch.cos(roll) / zoom, torch.sin(roll) / zoom
-    return cos * x - sin * y + middle + shift_x, sin * x + cos * y + middle + shift_y
+    pairs = scene.gratings.reshape(-1, 1, 2, 2, 3, 1)  # two gratings make a wave
+    along_x, along_y, phase = pairs.unbind(4)  # each (N, 1, 2, 2, 1)
+    columns = 2 * math.pi * (along_x * cos + along_y * sin) * across  # (N, T, 2, 2, W)
+    rows = (along_y * cos - along_x * sin) * down + along_x * (middle + shift_x) + along_y * (middle + shift_y)
+    rows = 2 * math.pi * rows + phase
+    strength = torch.tensor([[0.3], [0.18]], device=corner.device)
+    by_row = torch.cat([strength * torch.sin(rows), strength * torch.cos(rows)], dim=3)  # (N, T, 2, 4, H)
+    by_column = torch.cat([torch.cos(columns), torch.sin(columns)], dim=3)
+    first, second = (0.5 + by_row.transpose(3, 4) @ by_column).unsqueeze(3).unbind(2)  # each (N, T, 1, H, W)
+    one, two, three = (scene.colours[:, i, None, :, None, None] - MID_GREY for i in range(3))
+    return torch.lerp(one, two, first).lerp_(three, second.mul_(0.5))
 
 
-def _background(scene: Scene, x: Tensor, y: Tensor) -> Tensor:
-    waves = scene.gratings[:, :, :, None, None, None]
-    first, second = (
-        torch.sin(2 * math.pi * (waves[:, i, 0] * x + waves[:, i, 1] * y) + waves[:, i, 2])
-        + 0.6 * torch.sin(2 * math.pi * (waves[:, i + 1, 0] * x + waves[:, i + 1, 1] * y) + waves[:, i + 1, 2])
-        for i in (0, 2)
-    )
-    first, second = (0.5 + 0.3 * wave.unsqueeze(2) for wave in (first, second))
-    one, two, three = (scene.colours[:, i, None, :, None, None] for i in range(3))
-    return torch.lerp(torch.lerp(one, two, first), three, 0.5 * second)
+def _window_sides(scene: Scene, view: View) -> list[int]:
+    """For each shape the side, in drawn pixels, of a window that holds it, soft rim included, in every frame."""
+    edge = view.pixels / view.side
+    size = scene.shapes[:, :, :2]  # (N, P, 2)
+    rim = 1 + 0.5 / (size.amin(2) * edge)
+    reach = size.norm(dim=2) * rim * edge * scene.camera[:, :, 3].amax(1, keepdim=True)
+    return [min(view.pixels, math.ceil(2 * longest) + 2) for longest in reach.amax(0).tolist()]
 
 
-def _paint(image: Tensor, shape: Tensor, track: Tensor, grid: tuple[Tensor, Tensor], edge: float) -> Tensor:
-    """shape (N, 13), track (N, T, 3): a superellipse with stripes that turn with it, its rim one drawn pixel soft."""
-    parameters = shape[:, :, None, None, None]
-    width, height, exponent = parameters[:, 0], parameters[:, 1], parameters[:, 2]
-    centre_x, centre_y, angle = track[..., None, None].unbind(2)
+def _paint(image: Tensor, scene: Scene, number: int, centre: Tensor, view: View, *, side: int) -> None:
+    """A superellipse with stripes that turn with it, its rim one drawn pixel soft, over `image`.
+
+    Only a window is painted, `side` pixels wide, around `centre` (N, T, 2), both in drawn pixels.
+    """
+    shape = scene.shapes[:, number, :, None, None, None]  # (N, 13, 1, 1, 1)
+    width, height, exponent = shape[:, 0], shape[:, 1], shape[:, 2]
+    corner = (centre - side / 2).round().clamp(0, view.pixels - side).long()
+    columns, rows = (corner[..., None] + torch.arange(side, device=image.device)).unbind(2)  # (N, T, side)
+    per_pixel = view.side / view.pixels / scene.camera[:, :, 3, None]
+    x, y = ((pixels + 0.5 - centre[..., i, None]) * per_pixel for i, pixels in enumerate((columns, rows)))
+    angle = (scene.tracks[:, :, number, 2] - scene.camera[:, :, 2])[..., None]
     cos, sin = torch.cos(angle), torch.sin(angle)
-    x, y = grid[0] - centre_x, grid[1] - centre_y
-    u, v = cos * x + sin * y, cos * y - sin * x
+    u = (cos * x)[..., None, :] + (sin * y)[..., None]  # (N, T, side, side)
+    v = (cos * y)[..., None] - (sin * x)[..., None, :]
     level = ((u / width).abs() ** exponent + (v / height).abs() ** exponent + 1e-12) ** (1 / exponent)
-    cover = (0.5 + (1 - level) * torch.minimum(width, height) * edge).clamp(0, 1) * parameters[:, 12]
-    stripes = 0.5 + 0.5 * torch.sin(2 * math.pi * (parameters[:, 9] * u + parameters[:, 10] * v) + parameters[:, 11])
-    one, two = (shape[:, None, i : i + 3, None, None] for i in (3, 6))
-    return torch.lerp(image, torch.lerp(one, two, stripes.unsqueeze(2)), cover.unsqueeze(2))
+    rim = torch.minimum(width, height) * (view.pixels / view.side)
+    cover = (0.5 + (1 - level) * rim).clamp(0, 1) * shape[:, 12]
+    stripes = 0.5 + 0.5 * torch.sin(2 * math.pi * (shape[:, 9] * u + shape[:, 10] * v) + shape[:, 11])
+    one, two = (scene.shapes[:, None, number, i : i + 3, None, None] - MID_GREY for i in (3, 6))
+    paint = torch.lerp(one, two, stripes.unsqueeze(2)).flatten(3)  # (N, T, 3, side^2)
+    places = (rows[..., None] * view.pixels + columns[..., None, :]).flatten(2)[:, :, None].expand(paint.shape)
+    flat = image.view(*image.shape[:3], -1)
+    flat.scatter_(3, places, flat.gather(3, places).lerp_(paint, cover.unsqueeze(2).flatten(3)))
 
 
 def _expose(image: Tensor, scene: Scene) -> Tensor:
-    """Light that is uneven and changes, the camera's colours and contrast."""
+    """Light that is uneven and changes, the camera's colours, contrast and noise."""
     ramp = torch.linspace(-1, 1, image.shape[-1], device=image.device)
     shading = 1 + scene.shading[:, 0, None, None] * ramp + scene.shading[:, 1, None, None] * ramp[:, None]  # (N, H, W)
-    gain = scene.light[:, :, None, None] * shading[:, None] * scene.contrast[:, None, None, None]
-    return (image - 128) * gain.unsqueeze(2) * scene.tint[:, None, :, None, None] + 128
+    gain = (scene.light * scene.contrast[:, None])[:, :, None] * scene.tint[:, None]  # (N, T, 3)
+    strength = scene.noise[:, None, None, None, None] / math.sqrt(4 * (256**2 - 1) / 12)
+    noise = _noise(scene.noise_seed, image.shape[-1])
+    image = image.mul_(shading[:, None, None]).mul_(gain[..., None, None])
+    return noise.mul_(strength).add_(MID_GREY - 510 * strength).add_(image)
 
 
 def _noise(seed: Tensor, pixels: int) -> Tensor:
-    """Nearly normal noise (N, T, 3, H, W) from hashed pixel numbers: the same on every device, unlike a generator's."""
+    """Sums of four bytes (N, T, 3, H, W), nearly normal, mean 510: hashes of pixel numbers, the same everywhere.
+
+    The arithmetic is modulo 2^32, which int32 wraps to; its shifts copy the sign, hence the masks.
+    """
     place = torch.arange(3 * pixels * pixels, device=seed.device).reshape(3, pixels, pixels)
-    key = (place * 0x9E3779B1 + (seed[..., None, None, None] * 0x85EBCA6B)) & _MASK
-    key = ((key ^ (key >> 15)) * 0x2C1B3C6D) & _MASK
-    key = ((key ^ (key >> 12)) * 0x297A2D39) & _MASK
-    key = key ^ (key >> 15)
-    total = (key & 255) + ((key >> 8) & 255) + ((key >> 16) & 255) + (key >> 24)
-    return (total - 510).float() / math.sqrt(4 * (256**2 - 1) / 12)
+    key = _int32(place * 0x9E3779B1) + _int32(seed * 0x85EBCA6B)[..., None, None, None]
+    key = _mix(key, 15).mul_(0x2C1B3C6D)
+    key = _mix(_mix(key, 12).mul_(0x297A2D39), 15)
+    pairs = (key & 0xFF00FF).add_((key >> 8).bitwise_and_(0xFF00FF))
+    return (pairs & 0xFFFF).add_(pairs.bitwise_right_shift_(16)).float()
+
+
+def _mix(key: Tensor, shift: int) -> Tensor:
+    return key.bitwise_xor_((key >> shift).bitwise_and_(0xFFFFFFFF >> shift))
+
+
+def _int32(number: Tensor) -> Tensor:
+    return (number & 0xFFFFFFFF).to(torch.int32)
 
 
 def project(scene: Scene, view: View, corner: Tensor) -> Tensor:
@@ -109,3 +149,21 @@ def project(scene: Scene, view: View, corner: Tensor) -> Tensor:
     cos, sin = torch.cos(roll) * zoom, torch.sin(roll) * zoom
     points = torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1) + middle
     return (points - corner[:, None, None]) * (view.pixels / view.side)
+
+
+def layout(scene: Scene, view: View, corner: Tensor) -> Tensor:
+    """What is seen where: (N, T, pixels, pixels) int64, numbers of LAYOUT_CLASSES. Arguments as of `render`."""
+    centres = project(scene, view, corner)
+    pixels = torch.arange(view.pixels, device=corner.device) + 0.5
+    per_pixel = view.side / view.pixels / scene.camera[:, :, 3, None, None]
+    found = torch.zeros(*centres.shape[:2], view.pixels, view.pixels, dtype=torch.int64, device=corner.device)
+    for number, kind in enumerate(SHAPE_KINDS):
+        shape = scene.shapes[:, number, :, None, None, None]
+        x = (pixels - centres[:, :, number, 0, None, None]) * per_pixel
+        y = (pixels[:, None] - centres[:, :, number, 1, None, None]) * per_pixel
+        angle = (scene.tracks[:, :, number, 2] - scene.camera[:, :, 2])[..., None, None]
+        u = (torch.cos(angle) * x + torch.sin(angle) * y) / shape[:, 0]
+        v = (torch.cos(angle) * y - torch.sin(angle) * x) / shape[:, 1]
+        inside = (u.abs() ** shape[:, 2] + v.abs() ** shape[:, 2] < 1) & (shape[:, 12] > 0.5)
+        found = torch.where(inside, kind, found)
+    return found

@@ -25,6 +25,9 @@ SCENE_SIZE = 224
 SCALES = (0.4, 0.7)
 """Sizes and motions of a scene are the actions' own times one number from here."""
 DISTRACTORS = 3
+LAYOUT_CLASSES = ("background", "first part", "second part", "lid", "distractor")
+SHAPE_KINDS = (4,) * DISTRACTORS + (1, 2, 3)
+"""The layout class of each shape, in the order they are painted."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class Scene:
         over_time = ("tracks", "camera", "light", "noise_seed")
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Scene(**{name: value[part] if name in over_time else value for name, value in values.items()})
+
+    def scenes(self, part: slice) -> Scene:
+        """Some of the stacked scenes."""
+        return Scene(**{field.name: getattr(self, field.name)[part] for field in fields(self)})
 
     def to(self, device: torch.device) -> Scene:
         """A copy on a device."""

@@ -10,7 +10,9 @@ from lcdc_extract.terminal import show_version
 from lcdc_extract.toolbox import weights
 from lcdc_extract.toolbox.doctor import doctor
 from lcdc_extract.toolbox.inspect import inspect
+from lcdc_extract.toolbox.plot import plot
 from lcdc_extract.toolbox.score import score
+from lcdc_extract.toolbox.synth import synth
 from lcdc_extract.toolbox.train import train
 
 app = typer.Typer(
@@ -21,9 +23,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(inspect)
-app.command()(doctor)
-app.command()(train)
+app.command()(plot)
 app.command()(score)
+app.command()(train)
+app.command()(synth)
+app.command()(doctor)
 app.add_typer(weights.app, name="weights")
 
 

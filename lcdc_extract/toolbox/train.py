@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from lcdc_extract.terminal import err, out, plain_errors
+from lcdc_extract.terminal import err, out, plain_errors, stoppable
 
 DATA, RECIPE = "Data", "Recipe"
 LINE_EVERY_SECONDS = 15.0
+MEASURES = ("loss", "validation_iou", "validation_accuracy", "validation_motion_accuracy")
 
 
 @plain_errors
@@ -48,7 +49,6 @@ def train(  # noqa: PLR0917
 ) -> None:
     """Train an LCDC network. Started again with the same options, it goes on where it stopped."""
     from lcdc_extract.train.config import TrainConfig
-    from lcdc_extract.train.run import train as run
 
     config = TrainConfig(
         out=directory,
@@ -66,24 +66,41 @@ def train(  # noqa: PLR0917
         seed=seed,
         decoder=decoder,  # type: ignore[arg-type]
     )
-    out.print(f"weights are in {run(config, Lines())}", soft_wrap=True)
+    with stoppable(lambda: _what_is_kept(directory)):
+        from lcdc_extract.train.run import train as run  # inside: importing torch may be interrupted too
+
+        run(config, Lines())
+
+
+def _what_is_kept(directory: Path) -> str:
+    from lcdc_extract.train.config import CHECKPOINT, SAVE_EVERY_SECONDS
+
+    if (directory / CHECKPOINT).exists():
+        return (
+            f"Stopped. The same command goes on from the last checkpoint in {directory}, at most "
+            f"{SAVE_EVERY_SECONDS / 60:.0f} minutes back."
+        )
+    return "Stopped before the first checkpoint. Videos that were decoded are kept; the same command starts there."
 
 
 class Lines:
-    """Prints a line on stderr now and then, and one for every epoch."""
+    """Prints a line on stderr now and then, and one for every epoch; on stdout, where the weights are."""
 
     def __init__(self) -> None:
         self._printed = 0.0
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """A step or an epoch of `Trainer`."""
-        if "epoch" in event:
-            found = ", ".join(
-                f"{name.replace('_', ' ')} {value:.3f}"
-                for name, value in event.items()
-                if name.startswith("validation")
-            )
-            err.print(f"{event['phase']}: epoch {event['epoch']}, loss {event['loss']:.3f}, {found}", soft_wrap=True)
+        """A step or an epoch, a video decoded, a note, or the weights file."""
+        if "weights" in event:
+            out.print(f"weights are in {event['weights']}", soft_wrap=True)
+        elif "note" in event:
+            err.print(f"note: {event['note']}", soft_wrap=True)
+        elif "video" in event:
+            err.print(f"decoded {event['video']}, {event['number']} of {event['of']}", soft_wrap=True)
+        elif "epoch" in event:
+            measures = {name.replace("_", " "): value for name, value in event.items() if name in MEASURES}
+            found = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())
+            err.print(f"{event['phase']}: epoch {event['epoch']}, {found}", soft_wrap=True)
         elif time.monotonic() - self._printed > LINE_EVERY_SECONDS:
             self._printed = time.monotonic()
             err.print(f"{event['phase']}: step {event['step']} of {event['steps']}, loss {event['loss']:.3f}")

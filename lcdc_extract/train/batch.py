@@ -11,6 +11,9 @@ from torch import Tensor
 
 from lcdc_extract.train.recipe import Phase
 
+IGNORED = -100
+"""Label of a window that nothing is to be learned of; cross_entropy's ignore_index."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -19,14 +22,14 @@ class Batch:
     frames: Tensor
     """(N, T, 3, H, W) uint8, RGB."""
     labels: Tensor
-    """(N, W) int64: class of the frame at the centre of each window."""
-    points: Tensor | None = None
-    """(N, 3, 2): x and y, in pixels, of the synthetic actor's parts in the first frame."""
+    """(N, W) int64: class of each window, or IGNORED."""
+    layout: Tensor | None = None
+    """(N, T, H / 4, W / 4) int64: what a synthetic clip shows where, see LAYOUT_CLASSES."""
 
     def to(self, device: torch.device) -> Batch:
         """A copy on a device."""
-        points = None if self.points is None else self.points.to(device, non_blocking=True)
-        return Batch(self.frames.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), points)
+        layout = None if self.layout is None else self.layout.to(device, non_blocking=True)
+        return Batch(self.frames.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), layout)
 
 
 class Source(Protocol):
@@ -34,6 +37,8 @@ class Source(Protocol):
     wherever it was stopped."""
 
     class_names: tuple[str, ...]
+    fingerprint: str
+    """What the batches are drawn from; a run that goes on must find it unchanged."""
 
     def steps_per_epoch(self, phase: Phase, processes: int) -> int:
         """How many steps make an epoch."""

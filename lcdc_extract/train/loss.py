@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lcdc_extract.train.batch import Batch
-from lcdc_extract.train.network import Scores, TrainingNetwork, location_loss
+from lcdc_extract.train.batch import IGNORED, Batch
+from lcdc_extract.train.network import TrainingNetwork
 from lcdc_extract.train.recipe import Phase, Recipe
+
+BACKGROUND_WEIGHT = 0.4
+"""Of a layout's background, which fills most of a frame."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,9 @@ class Measures:
     loss: Tensor
     """Scalar, with its graph."""
     values: dict[str, float]
-    """For people: "accuracy" of windows and "motion_accuracy" of the helper, or "error" in pixels."""
+    """For people: "accuracy" of windows and "motion_accuracy" of the helper, or the "iou" of layouts."""
+    count: int
+    """How many windows, or frames, the values are the mean of."""
 
 
 def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe, mean: Tensor) -> Measures:
@@ -29,18 +35,49 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
         mean: (3, 1, 1), subtracted from the frames.
     """
     frames = batch.frames.float() - mean
-    if phase.task == "locate":
-        assert batch.points is not None, "only the renderer knows where the actor is"
-        loss, error = location_loss(network.locate(frames[:, 0]), batch.points)
-        return Measures(loss, {"error": error.item()})
-    scores: Scores = network(frames, phase.windows)
+    if phase.task == "layout":
+        assert batch.layout is not None, "only the renderer knows what is where"
+        found, wanted = network.layout(frames[:, 0]).float(), batch.layout[:, 0]
+        return Measures(layout_loss(found, wanted), {"iou": layout_iou(found, wanted)}, len(frames))
+    layout = batch.layout if recipe.layout_loss else None
+    scores = network(frames, phase.windows, layout is not None)
     labels = batch.labels.flatten()
     classes, motion = (x.flatten(0, 1).float() for x in (scores.cls_score, scores.motion))
-    loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing)
+    loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing, ignore_index=IGNORED)
+    count = int((labels != IGNORED).sum())
+    values = {"accuracy": (classes.argmax(dim=1) == labels).sum().item() / count}
     if recipe.motion_loss:
-        loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels)
-    values = {
-        "accuracy": (classes.argmax(dim=1) == labels).float().mean().item(),
-        "motion_accuracy": (motion.argmax(dim=1) == labels).float().mean().item(),
-    }
-    return Measures(loss, values)
+        loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels, ignore_index=IGNORED)
+        values["motion_accuracy"] = (motion.argmax(dim=1) == labels).sum().item() / count
+    if layout is not None:
+        found, wanted = scores.layout.flatten(0, 1).float(), layout.flatten(0, 1)
+        loss = loss + recipe.layout_loss * layout_loss(found, wanted)
+        values["iou"] = layout_iou(found, wanted)
+    return Measures(loss, values, count)
+
+
+def mean_values(batches: list[Measures]) -> dict[str, float]:
+    """The mean over all windows or frames of several batches; nothing of none."""
+    names = batches[0].values if batches else ()
+    total = sum(batch.count for batch in batches)
+    return {name: sum(batch.values[name] * batch.count for batch in batches) / total for name in names}
+
+
+def layout_loss(scores: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy over places, the background's weighted less. Arguments as of `layout_iou`."""
+    weight = torch.ones(scores.shape[1], device=scores.device)
+    weight[0] = BACKGROUND_WEIGHT
+    return functional.cross_entropy(scores, wanted, weight)
+
+
+def layout_iou(scores: Tensor, wanted: Tensor) -> float:
+    """Intersection over union, the mean over the kinds of things that are there but the background.
+
+    Args:
+        scores: (N, LAYOUT_CLASSES, h, w).
+        wanted: (N, h, w).
+    """
+    found = scores.argmax(dim=1)
+    kinds = [kind for kind in torch.unique(wanted).tolist() if kind]
+    ratios = [((found == kind) & (wanted == kind)).sum() / ((found == kind) | (wanted == kind)).sum() for kind in kinds]
+    return float(torch.stack(ratios).mean()) if ratios else 1.0

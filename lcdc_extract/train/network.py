@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,12 @@ from lcdc_extract.network.encoder import DEFORMABLE_BLOCKS, EncodedFrames
 from lcdc_extract.network.head import TemporalHead
 from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.ops import receptive_field_motion
+from lcdc_extract.synth.scene import LAYOUT_CLASSES
 
-CELL = 16
-"""Pixels from one cell of res5's map to the next."""
-ACTOR_PARTS = 3
-MOTION_GAIN = 10.0
-"""How much larger spacetime_conv1 starts on the six motion channels: offset differences are about a tenth of a cell."""
+LAYOUT_STRIDE = 4
+"""Pixels from one place of a layout to the next; res5's cells are 16 pixels apart."""
+APPEARANCE_GAIN = 0.1
+"""How much smaller conv_new_1 starts than He et al. say: what a frame shows must not drown what changes."""
 
 
 @dataclass(frozen=True)
@@ -31,30 +31,39 @@ class Scores:
     """(N, W, classes)."""
     motion: Tensor
     """(N, W, classes): from the offset differences alone."""
+    layout: Tensor | None = None
+    """(N, T, LAYOUT_CLASSES, H / 4, W / 4): what each frame shows where."""
 
 
 class TrainingNetwork(nn.Module):
     """LCDC with cls_score and two helpers: a classifier that sees nothing but offset differences, so that the offsets
-    learn to follow motion, and a locator of the synthetic actor's parts in single frames.
+    learn to follow motion, and one that says what is where in single frames.
     """
 
-    def __init__(self, lcdc: LCDC) -> None:
+    def __init__(self, lcdc: LCDC, motion_gain: float = 1.0) -> None:
+        """Takes over `lcdc`, whose spacetime_conv1 must have been through `divide_motion` by the same gain."""
         super().__init__()
         self.lcdc = lcdc
+        self.motion_gain = motion_gain
         channels = len(DEFORMABLE_BLOCKS) * lcdc.config.offset_channels
         self.motion_classifier = MotionClassifier(channels, lcdc.config.num_classes)
-        self.locator = nn.Conv2d(256, 3 * ACTOR_PARTS, 1)
+        self.layout_classifier = nn.Conv2d(256, len(LAYOUT_CLASSES) * (16 // LAYOUT_STRIDE) ** 2, 1)
 
-    def forward(self, clips: Tensor, starts: Sequence[int]) -> Scores:
+    def forward(self, clips: Tensor, starts: Sequence[int], with_layout: bool = False) -> Scores:
         """Scores of windows.
 
         Args:
             clips: (N, T, 3, H, W), RGB with means subtracted; 224x224, or smaller multiples of 32 (see `features`).
             starts: first frame of each window.
+            with_layout: whether to fill in `Scores.layout`.
         """
         encoded = self.lcdc.encoder(clips.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         appearance, offsets = (x.unflatten(0, clips.shape[:2]) for x in (encoded.appearance, encoded.offsets))
-        return self.classify(appearance, offsets, starts)
+        scores = self.classify(appearance, offsets, starts)
+        if not with_layout:
+            return scores
+        layout = self._layout(encoded)
+        return replace(scores, layout=layout.reshape(*clips.shape[:2], *layout.shape[1:]))
 
     def classify(self, appearance: Tensor, offsets: Tensor, starts: Sequence[int]) -> Scores:
         """Scores from encoded clips: appearance (N, T, 256, h, w), offsets (N, T, 6, h, w)."""
@@ -64,49 +73,16 @@ class TrainingNetwork(nn.Module):
             for x in (appearance, offsets)
         )
         head = self.lcdc.head
-        scores = head.cls_score(features(head, head.reduce(appearance, offsets)))
+        scores = head.cls_score(features(head, head.reduce(appearance, offsets * self.motion_gain)))
         motion = self.motion_classifier(receptive_field_motion(offsets, dim=1))
         return Scores(scores.unflatten(0, size), motion.unflatten(0, size))
 
-    def locate(self, frames: Tensor) -> Tensor:
-        """Maps of where the actor's parts are in single frames (N, 3, H, W): (N, 3, 3, h, w), read by `location_loss`.
+    def layout(self, frames: Tensor) -> Tensor:
+        """Scores of what is where in single frames: (N, 3, H, W) -> (N, LAYOUT_CLASSES, H / 4, W / 4)."""
+        return self._layout(self.lcdc.encoder(frames.contiguous(memory_format=torch.channels_last)))
 
-        Per part: the score of each cell to hold its centre, and x and y of the centre from the middle of the cell, in
-        cells.
-        """
-        encoded: EncodedFrames = self.lcdc.encoder(frames.contiguous(memory_format=torch.channels_last))
-        maps: Tensor = self.locator(encoded.appearance)
-        return maps.reshape(len(maps), ACTOR_PARTS, 3, *maps.shape[2:])
-
-
-def location_loss(maps: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and mean error of `TrainingNetwork.locate`: cross-entropy over cells, Huber for the place in the right one.
-
-    Args:
-        maps: (N, 3, 3, h, w).
-        points: (N, 3, 2), x and y in pixels; those outside the frame are left out.
-
-    Returns:
-        The loss, and the distance in pixels from the best cell's guess to the point, both scalars.
-    """
-    height, width = maps.shape[-2:]
-    cells = (points / CELL).floor().long()
-    seen = ((cells >= 0) & (cells < torch.tensor([width, height], device=cells.device))).all(dim=-1)
-    scores, guesses, points, cells = (
-        maps[:, :, 0].flatten(2)[seen],
-        maps[:, :, 1:].flatten(3)[seen],
-        points[seen],
-        cells[seen],
-    )
-    number = cells[:, 1] * width + cells[:, 0]
-    right = guesses.gather(2, number[:, None, None].expand(-1, 2, 1)).squeeze(2)
-    loss = functional.cross_entropy(scores, number) + functional.smooth_l1_loss(
-        right, points / CELL - cells - 0.5, beta=0.2
-    )
-    best = scores.argmax(dim=1)
-    guess = guesses.gather(2, best[:, None, None].expand(-1, 2, 1)).squeeze(2)
-    found = (torch.stack([best % width, best // width], dim=1) + 0.5 + guess) * CELL
-    return loss, (found - points).norm(dim=1).mean()
+    def _layout(self, encoded: EncodedFrames) -> Tensor:
+        return functional.pixel_shuffle(self.layout_classifier(encoded.appearance), 16 // LAYOUT_STRIDE)
 
 
 class MotionClassifier(nn.Module):
@@ -135,13 +111,13 @@ def features(head: TemporalHead, reduced: Tensor) -> Tensor:
     size = math.isqrt(head.fc_new_1.in_features // reduced.shape[1])
     if reduced.shape[-2:] == (2 * size, 2 * size):
         return head.features(reduced)
-    per_cell = head.fc_new_1.weight.unflatten(1, (reduced.shape[1], size * size)).mean(dim=-1)
+    per_cell = head.fc_new_1.weight.reshape(-1, reduced.shape[1], size * size).mean(dim=-1)
     cells = functional.max_pool2d(reduced, 2).sum(dim=(2, 3))
     x = functional.relu(functional.linear(cells, per_cell, head.fc_new_1.bias))
     return functional.relu(head.fc_new_2(x))
 
 
-def initialise(network: LCDC, generator: torch.Generator) -> None:
+def initialise(network: LCDC, generator: torch.Generator, motion_gain: float = 1.0) -> None:
     """Weights to start training from scratch, in place.
 
     He et al. 2015 for everything before a ReLU; the last batch norm of each residual branch starts at 0 (Goyal et al.
@@ -153,18 +129,30 @@ def initialise(network: LCDC, generator: torch.Generator) -> None:
             nn.init.normal_(parameter, std=1e-3, generator=generator)
         elif parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+            if layer == "conv_new_1":
+                with torch.no_grad():
+                    parameter.mul_(APPEARANCE_GAIN)
         elif kind == "bias" or (layer.startswith("bn") and layer.endswith("branch2c")):
             nn.init.zeros_(parameter)
-    initialise_head(network.head, generator)
+    initialise_head(network.head, generator, motion_gain)
 
 
-def initialise_head(head: TemporalHead, generator: torch.Generator) -> None:
-    """The temporal head alone, for a network whose encoder comes from elsewhere."""
+def divide_motion(head: TemporalHead, gain: float) -> None:
+    """Divides spacetime_conv1's weights on the motion channels, in place; by 1 / gain takes that back.
+
+    Offset differences are about a twentieth of a cell, so small next to what a frame shows that training does not find
+    them. It therefore sees them `gain` times larger, with weights that are smaller by as much: the same function.
+    """
     motion = head.spacetime_conv1.in_channels - 256
+    with torch.no_grad():
+        head.spacetime_conv1.weight[:, -motion:] /= gain
+
+
+def initialise_head(head: TemporalHead, generator: torch.Generator, motion_gain: float = 1.0) -> None:
+    """The temporal head alone, for a network whose encoder comes from elsewhere; see `divide_motion` for the gain."""
     with torch.no_grad():
         for convolution in (head.spacetime_conv1, head.spacetime_conv2):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=generator)
-        head.spacetime_conv1.weight[:, -motion:] *= MOTION_GAIN
         for layer in (head.fc_new_1, head.fc_new_2, head.cls_score):
             nn.init.zeros_(layer.bias)
         cell = torch.empty(head.fc_new_1.out_features, 256)
@@ -173,3 +161,4 @@ def initialise_head(head: TemporalHead, generator: torch.Generator) -> None:
         head.fc_new_1.weight.copy_((cell / 3).repeat_interleave(cells, dim=1))
         nn.init.kaiming_normal_(head.fc_new_2.weight, nonlinearity="relu", generator=generator)
         nn.init.normal_(head.cls_score.weight, std=0.01, generator=generator)
+    divide_motion(head, 1 / motion_gain)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+
+PATIENCE = timedelta(days=1)
+"""How long a process waits for the others, which may be decoding videos; torchrun ends all when one fails."""
 
 
 class Processes:
@@ -18,7 +22,7 @@ class Processes:
         if self.count > 1:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
-            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
 
     @property
     def first(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from lcdc_extract.config import SNIPPET_LENGTH
 
-Task = Literal["locate", "classify"]
+Task = Literal["layout", "classify"]
 Frozen = Literal["nothing", "conv1..conv4x", "conv1..conv_new_1"]
 BatchNorm = Literal["trained", "stored"]
 
@@ -20,8 +20,8 @@ class Phase:
 
     name: str
     task: Task
-    """"classify": windows of clips. "locate": the synthetic actor's parts in single frames, which teaches an encoder
-    that starts from scratch to see, at a sixteenth of the cost of a snippet."""
+    """"classify": windows of clips. "layout": what is where in single synthetic frames, which teaches an encoder that
+    starts from scratch to see, at a sixteenth of the cost of a snippet; no frame tells its class."""
     epochs: int
     batch: int
     """Clips, or frames, a step and process."""
@@ -38,7 +38,7 @@ class Phase:
     @property
     def frames(self) -> int:
         """Length of a clip."""
-        return 1 if self.task == "locate" else self.windows[-1] + SNIPPET_LENGTH
+        return 1 if self.task == "layout" else self.windows[-1] + SNIPPET_LENGTH
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,12 @@ class Recipe:
     """Learning rate of pretrained layers, relative to the others: of the encoder, once a phase classifies."""
     offset_rate: float = 1.0
     """The same of the offset layers."""
+    motion_gain: float = 1.0
+    """How much larger training sees the offset differences; see `network.divide_motion`."""
     motion_loss: float = 0.0
     """Weight of the helper that sees offset differences alone."""
+    layout_loss: float = 0.0
+    """Weight of the layouts of a synthetic clip's frames while its windows are classified."""
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     """Largest norm of the gradient."""
@@ -98,33 +102,37 @@ MODERN = Recipe(
     weight_decay=0.02,
     encoder_rate=0.2,
     offset_rate=0.02,
+    motion_gain=100.0,
     motion_loss=0.4,
     label_smoothing=0.05,
     clip_norm=5.0,
 )
 """AdamW with warm-up and cosine, clipped gradients, three overlapping windows a clip."""
 
-_TRUNK: Frozen = "conv1..conv4x"
 _WINDOWS = (0, 4, 8)
 
 SYNTHETIC_CPU = dataclasses.replace(
     MODERN,
     phases=(
-        Phase("frames", "locate", epochs=15, batch=16, learning_rate=1e-3, size=64, batch_norm="trained"),
-        Phase("close", "classify", epochs=3, batch=8, learning_rate=1e-3, size=64, windows=_WINDOWS, frozen=_TRUNK),
-        Phase("wider", "classify", epochs=2, batch=8, learning_rate=5e-4, size=96, windows=_WINDOWS, frozen=_TRUNK),
+        Phase("frames", "layout", epochs=20, batch=20, learning_rate=1e-3, size=64, batch_norm="trained"),
+        Phase("close", "classify", epochs=7, batch=8, learning_rate=3e-4, size=64, windows=_WINDOWS),
+        Phase("wider", "classify", epochs=2, batch=6, learning_rate=1e-4, size=96, windows=_WINDOWS),
     ),
+    encoder_rate=0.5,
+    layout_loss=0.3,
     synthetic=True,
 )
-"""What two CPU cores can do in two hours: small views of the scene, most of the encoder frozen once it sees."""
+"""What two CPU cores can do in two hours: close views of the scene."""
 
 SYNTHETIC_GPU = dataclasses.replace(
     MODERN,
     phases=(
-        Phase("frames", "locate", epochs=10, batch=256, learning_rate=2e-3, size=96, batch_norm="trained"),
-        Phase("close", "classify", epochs=15, batch=48, learning_rate=1e-3, size=96, windows=_WINDOWS),
+        Phase("frames", "layout", epochs=10, batch=256, learning_rate=2e-3, size=96, batch_norm="trained"),
+        Phase("close", "classify", epochs=15, batch=48, learning_rate=5e-4, size=96, windows=_WINDOWS),
         Phase("full", "classify", epochs=8, batch=32, learning_rate=2e-4, size=224, windows=_WINDOWS),
     ),
+    encoder_rate=0.5,
+    layout_loss=0.3,
     synthetic=True,
 )
 """Meant for ten to thirty minutes of one large GPU."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from lcdc_extract import __version__
-from lcdc_extract.config import NetworkConfig, SamplingDefaults, to_dict
-from lcdc_extract.errors import TrainingError
+from lcdc_extract import __version__, plots
+from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefaults, to_dict
+from lcdc_extract.errors import PlotError, TrainingError
 from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.pipeline.setup import choose_device
 from lcdc_extract.train.batch import Source
 from lcdc_extract.train.config import TrainConfig
-from lcdc_extract.train.network import TrainingNetwork, initialise, initialise_head
+from lcdc_extract.train.network import TrainingNetwork, divide_motion, initialise, initialise_head
 from lcdc_extract.train.processes import Processes, local_device
 from lcdc_extract.train.recipe import RECIPES, Recipe
 from lcdc_extract.train.state import TrainState, load_state
@@ -27,11 +28,15 @@ WEIGHTS = "weights.safetensors"
 SCRATCH = "scratch"
 
 
-def train(config: TrainConfig, report: Report = lambda _: None) -> Path:
+def _silent(event: dict[str, Any]) -> None:
+    pass
+
+
+def train(config: TrainConfig, report: Report = _silent) -> Path:
     """Trains until the recipe is done, or goes on where an earlier run into the same directory stopped.
 
     Args:
-        report: see `Trainer`; called in the first process only.
+        report: called with each step, epoch, decoded video and note, in the first process only.
 
     Returns:
         The weights file, ready for `lcdc-extract --weights`.
@@ -41,29 +46,39 @@ def train(config: TrainConfig, report: Report = lambda _: None) -> Path:
         LcdcError: device, videos, labels or initial weights cannot be used.
     """
     device = local_device(choose_device(config.device))
+    recipe, path = recipe_of(config), config.out / WEIGHTS
+    _make_directory(config.out)
     with Processes(device) as processes:
-        _make_directory(config.out)
-        recipe = recipe_of(config)
-        source = _source(config, device)
-        run = _identity(config, recipe)
+        if not processes.first:
+            report = _silent
+        _say_what_is_drawn(report)
+        run = _identity(config, recipe) | {"processes": processes.count}
+        load_state(config.out, run)  # the wrong directory is refused before videos are decoded
+        source = _source(config, device, processes, report)
+        run |= {"data": source.fingerprint, "class_names": list(source.class_names)}
         state = load_state(config.out, run) or TrainState(run)
-        lcdc, base = _initial_network(config, len(source.class_names))
-        network = TrainingNetwork(lcdc)
+        finished = state.phase == len(recipe.phases) and path.exists()
+        lcdc, base = _initial_network(config, source.class_names, recipe.motion_gain)
+        mean = (base.preprocess if base else PreprocessConfig()).mean
+        divide_motion(lcdc.head, recipe.motion_gain)
+        network = TrainingNetwork(lcdc, recipe.motion_gain)
         Trainer(
             network,
             recipe,
             source,
             state,
+            mean=mean,
             out=config.out,
             processes=processes,
             device=device,
             precision=config.precision,
-            report=report if processes.first else lambda _: None,
+            report=report,
         ).run()
-        if processes.first:
-            info = _describe(config, state, network.lcdc.config, source, base)
-            save_weights(config.out / WEIGHTS, network.lcdc.cpu(), info)
-    return config.out / WEIGHTS
+        divide_motion(lcdc.head, 1 / recipe.motion_gain)
+        if processes.first and not finished:  # written again it would have another digest
+            save_weights(path, network.lcdc.cpu(), _describe(config, state, network.lcdc.config, source, base))
+        report({"weights": path})
+    return path
 
 
 def recipe_of(config: TrainConfig) -> Recipe:
@@ -76,39 +91,54 @@ def _make_directory(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError(f"cannot make the directory {out}: {error.strerror}. Give another --out.") from error
+        raise TrainingError(f"cannot make the directory {out}: {error.strerror}. Give another OUT.") from error
 
 
-def _source(config: TrainConfig, device: torch.device) -> Source:
+def _say_what_is_drawn(report: Report) -> None:
+    try:
+        plots.require_matplotlib()
+    except PlotError as error:
+        report({"note": f"the curves are only in history.csv: {error}"})
+
+
+def _source(config: TrainConfig, device: torch.device, processes: Processes, report: Report) -> Source:
     if config.synthetic:
         return SyntheticSource(config.seed, device)
-    from lcdc_extract.train.videos import VideoSource
+    from lcdc_extract.train.videos import LabelledVideos
 
-    return VideoSource(config)
+    return LabelledVideos(config, device, processes, report)
 
 
-def _initial_network(config: TrainConfig, classes: int) -> tuple[LCDC, WeightsInfo | None]:
+def _initial_network(
+    config: TrainConfig, class_names: tuple[str, ...], motion_gain: float
+) -> tuple[LCDC, WeightsInfo | None]:
+    """The network to start from, and what the file it came from says.
+
+    Of weights that are not trained, as those of an ImageNet ResNet-50, the head holds random numbers and is made anew;
+    of trained ones only cls_score is, where it has other classes.
+    """
     generator = torch.Generator().manual_seed(config.seed)
     if config.init == SCRATCH:
-        network = LCDC(NetworkConfig(num_classes=classes))
-        initialise(network, generator)
+        network = LCDC(NetworkConfig(num_classes=len(class_names)))
+        initialise(network, generator, motion_gain)
         return network, None
     weights = resolve_weights(config.init)
-    if weights.info.network.num_classes == classes:
-        return weights.network, weights.info
-    network = LCDC(dataclasses.replace(weights.info.network, num_classes=classes))
-    initialise_head(network.head, generator)
-    state = weights.network.state_dict()
-    network.load_state_dict(
-        {name: value for name, value in state.items() if not name.startswith("cls_score")}, strict=False
-    )
+    network = LCDC(dataclasses.replace(weights.info.network, num_classes=len(class_names)))
+    initialise_head(network.head, generator, motion_gain)
+    new = tuple(name for name, _ in network.head.named_children()) if not weights.info.trained else ()
+    if weights.info.class_names != class_names:
+        new = (*new, "cls_score")
+    kept = {name: value for name, value in weights.network.state_dict().items() if name.split(".")[0] not in new}
+    network.load_state_dict(network.state_dict() | kept)
     return network, weights.info
 
 
 def _identity(config: TrainConfig, recipe: Recipe) -> dict[str, object]:
-    """What a run that goes on must have in common with the one that stopped."""
+    """What a run that goes on must have in common with the one that stopped, besides its data."""
     plain = {name: value for name, value in to_dict(config).items() if name not in ("out", "device")}
-    return plain | {"phases": [dataclasses.asdict(phase) | {"windows": list(phase.windows)} for phase in recipe.phases]}
+    optimisation = {name: value for name, value in to_dict(recipe).items() if name != "phases"}
+    phases = [dataclasses.asdict(phase) | {"windows": list(phase.windows)} for phase in recipe.phases]
+    return plain | optimisation | {"phases": phases}
 
 
 def _describe(
@@ -129,6 +159,7 @@ def _describe(
     return WeightsInfo(
         trained=True,
         network=network,
+        preprocess=PreprocessConfig(mean=base.preprocess.mean) if base else PreprocessConfig(),
         sampling=SamplingDefaults(frame_step=config.frame_step),
         class_names=source.class_names,
         provenance=provenance,

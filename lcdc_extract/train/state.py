@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from lcdc_extract.errors import TrainingError
-
-CHECKPOINT = "checkpoint.pt"
+from lcdc_extract.train.config import CHECKPOINT
 
 
 @dataclass
@@ -28,6 +27,8 @@ class TrainState:
     """Spent so far, over all starts."""
     clips: int = 0
     """Clips or frames seen, over all processes and phases."""
+    loss: float = 0.0
+    """Sum over this epoch's steps."""
     network: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     """Of this phase; empty at its beginning."""
@@ -47,10 +48,11 @@ def save_state(directory: Path, state: TrainState) -> None:
         torch.save(vars(state), unfinished)
         os.replace(unfinished, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        unfinished.unlink(missing_ok=True)
         raise TrainingError(
             f"cannot write {path}: {error}. The last checkpoint is kept; make room and start again."
         ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def load_state(directory: Path, run: dict[str, Any]) -> TrainState | None:
@@ -65,9 +67,13 @@ def load_state(directory: Path, run: dict[str, Any]) -> TrainState | None:
     try:
         state = TrainState(**torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path} cannot be read ({error}). Move it away to start anew.") from error
+        raise TrainingError(f"{path} cannot be read ({_first_line(error)}). Move it away to start anew.") from error
     differing = sorted(name for name in run if state.run.get(name) != run[name])
     if differing:
         shown = "; ".join(f"{name} was {state.run.get(name)!r}, now {run[name]!r}" for name in differing)
-        raise TrainingError(f"{path} belongs to a run with other settings: {shown}. Give them again, or another --out.")
+        raise TrainingError(f"{path} belongs to a run with other settings: {shown}. Give them again, or another OUT.")
     return state
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

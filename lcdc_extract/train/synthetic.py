@@ -9,10 +9,10 @@ import torch
 
 from lcdc_extract.config import CENTRE, SNIPPET_LENGTH
 from lcdc_extract.synth.actions import CLASSES, Rng, sequence
-from lcdc_extract.synth.render import View, project, render
+from lcdc_extract.synth.render import View, layout, render
 from lcdc_extract.synth.scene import SCALES, Scene, draw_scene, stack
 from lcdc_extract.train.batch import Batch
-from lcdc_extract.train.network import ACTOR_PARTS
+from lcdc_extract.train.network import LAYOUT_STRIDE
 from lcdc_extract.train.recipe import Phase
 
 CUTS = 0.25
@@ -23,7 +23,7 @@ ROOMY = 96
 """Pixels of a view from which the largest scenes fit; closer views see the smaller ones."""
 
 
-STEPS_PER_EPOCH = 100
+STEPS_PER_EPOCH = 50
 VALIDATION_BATCHES = 8
 
 
@@ -31,6 +31,7 @@ class SyntheticSource:
     """Fresh scenes at every step; those of validation come from other seeds."""
 
     class_names = CLASSES
+    fingerprint = "synthetic actions"
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._seed = seed
@@ -63,7 +64,7 @@ def draw_batch(phase: Phase, key: tuple[int, ...], device: torch.device) -> Batc
         corner = scene.home - phase.size / 2 + miss.to(device)
     frames = render(scene, view, corner)
     labels = torch.tensor([[names[start + CENTRE] for start in phase.windows] for _, names in clips], device=device)
-    return Batch(frames, labels, project(scene, view, corner)[:, 0, -ACTOR_PARTS:])
+    return Batch(frames, labels, layout(scene, View(phase.size, phase.size // LAYOUT_STRIDE), corner))
 
 
 def _draw_clip(phase: Phase, rng: Rng) -> tuple[Scene, list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lcdc_extract.config import PreprocessConfig
-from lcdc_extract.errors import TrainingError
+from lcdc_extract.errors import DeviceError, TrainingError
 from lcdc_extract.train.batch import Batch, Source
+from lcdc_extract.train.config import SAVE_EVERY_SECONDS
 from lcdc_extract.train.history import write_history
-from lcdc_extract.train.loss import Measures, measure
+from lcdc_extract.train.loss import mean_values, measure
 from lcdc_extract.train.network import TrainingNetwork
 from lcdc_extract.train.processes import Processes
 from lcdc_extract.train.recipe import Phase, Recipe
 from lcdc_extract.train.state import TrainState, save_state
 
-SAVE_EVERY_SECONDS = 120.0
 Report = Callable[[dict[str, Any]], None]
+"""Called with what has happened: a step, an epoch, a video decoded, a note."""
 
 
 class Trainer:
@@ -30,6 +30,7 @@ class Trainer:
 
     Args:
         state: a fresh one, or where an earlier run stopped; it then holds the network's weights.
+        mean: of R, G and B on the 0..255 scale, subtracted from frames.
         report: called after every step with the step's measures, and after every epoch with its row of the history.
     """
 
@@ -40,6 +41,7 @@ class Trainer:
         source: Source,
         state: TrainState,
         *,
+        mean: Sequence[float],
         out: Path,
         processes: Processes,
         device: torch.device,
@@ -51,17 +53,28 @@ class Trainer:
         self._recipe, self._source, self._state = recipe, source, state
         self._out, self._processes, self._device, self._report = out, processes, device, report
         self._precision = precision
-        self._mean = torch.tensor(PreprocessConfig().mean, device=device)[:, None, None]
+        self._mean = torch.tensor(mean, device=device)[:, None, None]
         self._saved = time.monotonic()
         if state.network:
             network.load_state_dict(state.network)
 
     def run(self) -> None:
-        """All phases that are left."""
+        """All phases that are left.
+
+        Raises:
+            TrainingError: the loss or its gradient is not a number any more, or the disk refuses.
+            DeviceError: the GPU has too little memory.
+        """
         while self._state.phase < len(self._recipe.phases):
             phase = self._recipe.phases[self._state.phase]
             steps = phase.epochs * self._source.steps_per_epoch(phase, self._processes.count)
-            self._run_phase(phase, steps)
+            try:
+                self._run_phase(phase, steps)
+            except torch.OutOfMemoryError as error:
+                raise DeviceError(
+                    f"the GPU ran out of memory with batches of {phase.batch} times {phase.frames} frames. Try "
+                    "--precision bfloat16, or --recipe authors with its 3 times 16; the last checkpoint is kept."
+                ) from error
             self._state.phase, self._state.step, self._state.optimizer = self._state.phase + 1, 0, {}
             self._save()
 
@@ -69,41 +82,43 @@ class Trainer:
         optimizer = self._optimizer(phase)
         if self._state.optimizer:
             optimizer.load_state_dict(self._state.optimizer)
-        processes, epoch_steps = self._processes, steps // phase.epochs
-        left = range(self._state.step, steps)
+        state, processes, epoch_steps = self._state, self._processes, steps // phase.epochs
+        left = range(state.step, steps)
         started = time.monotonic()
-        losses: list[float] = []
         for step, batch in zip(left, self._source.batches(phase, left, processes.rank, processes.count), strict=True):
             self._set_mode(phase)
             rate = self._recipe.rate(phase, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["relative"]
-            losses.append(self._step(phase, batch.to(self._device), optimizer))
+            loss = self._step(phase, batch.to(self._device), optimizer)
             now = time.monotonic()
-            self._state.step, self._state.seconds = step + 1, self._state.seconds + now - started
-            self._state.clips += phase.batch * processes.count
-            started = now
-            self._report({"phase": phase.name, "step": step + 1, "steps": steps, "loss": losses[-1], "rate": rate})
+            state.step, state.seconds, started = step + 1, state.seconds + now - started, now
+            state.loss, state.clips = state.loss + loss, state.clips + phase.batch * processes.count
+            self._report({"phase": phase.name, "step": step + 1, "steps": steps, "loss": loss, "rate": rate})
             if (step + 1) % epoch_steps == 0:
-                self._end_epoch(phase, (step + 1) // epoch_steps, sum(losses) / len(losses), rate)
-                losses.clear()
+                self._end_epoch(phase, (step + 1) // epoch_steps, state.loss / epoch_steps, rate)
+                state.loss = 0.0
             if now - self._saved > SAVE_EVERY_SECONDS:
                 self._save(optimizer)
 
     def _step(self, phase: Phase, batch: Batch, optimizer: torch.optim.Optimizer) -> float:
+        """One step; returns the loss, averaged over all processes like its gradient."""
         with self._autocast():
             loss = measure(self._network, phase, batch, self._recipe, self._mean).loss
-        if not loss.isfinite():
-            raise TrainingError(
-                f"the loss became {loss.item()} in phase {phase.name}, step {self._state.step}. The last checkpoint is "
-                "kept; try a lower learning rate or --precision float32."
-            )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss.detach()
         trained = [parameter for parameter in self._network.parameters() if parameter.grad is not None]
-        self._processes.average(parameter.grad for parameter in trained if parameter.grad is not None)
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        self._processes.average([loss, *gradients])
+        norm = nn.utils.get_total_norm(gradients)
+        if not (loss.isfinite() and norm.isfinite()):
+            raise TrainingError(
+                f"the loss became {loss.item()}, its gradient {norm.item()}, in phase {phase.name}, step "
+                f"{self._state.step + 1}. The last checkpoint is kept; try --precision float32 or another --init."
+            )
         if self._recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(trained, self._recipe.clip_norm)
+            nn.utils.clip_grads_with_norm_(trained, self._recipe.clip_norm, norm)
         optimizer.step()
         return loss.item()
 
@@ -128,14 +143,12 @@ class Trainer:
     @torch.no_grad()
     def _validate(self, phase: Phase) -> dict[str, float]:
         self._network.eval()
-        found: list[Measures] = []
-        for batch in self._source.validation(phase):
-            with self._autocast():
-                found.append(measure(self._network, phase, batch.to(self._device), self._recipe, self._mean))
-        if not found:
-            return {}
-        names = found[0].values.keys()
-        return {name: sum(one.values[name] for one in found) / len(found) for name in names}
+        with self._autocast():
+            found = [
+                measure(self._network, phase, batch.to(self._device), self._recipe, self._mean)
+                for batch in self._source.validation(phase)
+            ]
+        return mean_values(found)
 
     def _set_mode(self, phase: Phase) -> None:
         """Layers learn or rest as the phase says; what classifies is always in training."""
@@ -149,7 +162,8 @@ class Trainer:
         groups: dict[tuple[float, float], list[Tensor]] = {}
         encoder = {id(parameter) for parameter in self._network.lcdc.encoder.parameters()}
         for name, parameter in self._network.named_parameters():
-            parameter.requires_grad_(_is_trained(name.removeprefix("lcdc."), id(parameter) in encoder, phase))
+            parameter.requires_grad_(_is_trained(name.removeprefix("lcdc."), id(parameter) in encoder, phase, recipe))
+            parameter.grad = None  # what an earlier phase left would count in the norm
             if not parameter.requires_grad:
                 continue
             pretrained = id(parameter) in encoder and phase.task == "classify"
@@ -171,19 +185,19 @@ class Trainer:
         return torch.autocast(self._device.type, getattr(torch, self._precision))
 
     def _save(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """The first process alone decides when and writes; the others wait for it in the next step's average."""
         self._saved = time.monotonic()
         if self._processes.first:
             self._state.network = self._network.state_dict()
             self._state.optimizer = {} if optimizer is None else optimizer.state_dict()
             save_state(self._out, self._state)
-        self._processes.wait()
 
 
-def _is_trained(name: str, encoder: bool, phase: Phase) -> bool:
-    if phase.task == "locate":
-        return encoder or name.startswith("locator")
-    if name.startswith("locator"):
-        return False
+def _is_trained(name: str, encoder: bool, phase: Phase, recipe: Recipe) -> bool:
+    if phase.task == "layout":
+        return encoder or name.startswith("layout_classifier")
+    if name.startswith("layout_classifier"):
+        return bool(recipe.layout_loss)
     if phase.frozen == "conv1..conv_new_1":
         return not encoder
     if phase.frozen == "conv1..conv4x":

@@ -1,0 +1,169 @@
+"""What a picture shows of a feature file's video: frames, self-similarity of the features, class probabilities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from lcdc_extract.config import Decoder
+from lcdc_extract.errors import VideoError, WeightsError
+from lcdc_extract.features.reader import VideoFeatures
+from lcdc_extract.plots import ClassProbabilities, Thumbnails, VideoPicture
+from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoFailed, VideoSource
+from lcdc_extract.weights.file import load_weights, read_info, sha256_of
+from lcdc_extract.weights.registry import find_file, registry
+from lcdc_extract.weights.resolve import UNTRAINED, weights_path
+
+MOST_ROWS = 600
+"""Side of the similarity matrix; of longer videos every n-th row is taken."""
+MOST_THUMBNAILS = 8
+
+
+class NoClassScores(WeightsError):
+    """There is no class layer to ask: worth a note where nobody insisted on one."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The layer cls_score of the network that made a feature file."""
+
+    layer: nn.Linear
+    names: tuple[str, ...]
+    """Of its C outputs."""
+
+    def probabilities(self, features: npt.NDArray[np.float32]) -> ClassProbabilities:
+        """softmax(cls_score(fc_new_2)): features (T, 1024) -> (T, C)."""
+        with torch.inference_mode():
+            scores = self.layer(torch.from_numpy(features))
+        return ClassProbabilities(torch.softmax(scores, dim=1).numpy(), self.names)
+
+
+def video_picture(
+    video_id: str, video: VideoFeatures, made_by: Mapping[str, Any], source: Path | None, classifier: Classifier | None
+) -> VideoPicture:
+    """Everything to draw of a video.
+
+    Args:
+        video_id: of `video`, for the title.
+        video: from a feature file.
+        made_by: the file's attributes.
+        source: the video's file, see `find_source`; None for a picture without frames.
+        classifier: see `find_classifier`; None for a picture without classes.
+
+    Raises:
+        VideoError: see `read_thumbnails`.
+    """
+    every = -(-len(video.features) // MOST_ROWS)
+    state = "" if made_by["trained"] else ", not trained: the features mean nothing"
+    return VideoPicture(
+        title=f"{video_id}, weights {made_by['weights']}{state}",
+        seconds=video.time_seconds,
+        similarity=self_similarity(video.features[::every]),
+        similarity_seconds=video.time_seconds[::every],
+        thumbnails=read_thumbnails(source, video.attributes) if source else None,
+        probabilities=classifier.probabilities(video.features) if classifier else None,
+    )
+
+
+def self_similarity(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Cosine between any two rows: (T, 1024) -> (T, T). A row of zeros has cosine 0 with every row."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    directions = features / np.maximum(lengths, np.finfo(np.float32).tiny)
+    similarity: npt.NDArray[np.float32] = directions @ directions.T
+    return similarity
+
+
+def find_classifier(made_by: Mapping[str, Any], given: str | None = None) -> Classifier:
+    """The class layer of the weights that made a feature file.
+
+    Args:
+        made_by: the file's attributes.
+        given: path or name of the weights; None for what the extraction was given.
+
+    Raises:
+        NoClassScores: the weights have no class names, or none were given and they are not on this machine.
+        WeightsError: nothing is at `given`, the weights are not those of the features, or they are damaged.
+    """
+    name = given or json.loads(made_by["config"])["weights"] or made_by["weights"]
+    if name == UNTRAINED:
+        raise NoClassScores("the untrained network has no classes")
+    path = _weights_file(name)
+    if path is None and given:
+        raise WeightsError(f"--weights {given} is neither a file nor a name of weights here; see `lcdc weights list`")
+    if path is None:
+        raise NoClassScores(f"the weights {name} are not here; give their place with --weights PATH")
+    found, expected = sha256_of(path), made_by["weights_sha256"]
+    if found != expected:
+        raise WeightsError(
+            f"{path} has the SHA-256 {found}, but the features were made with {expected}: it is another network. "
+            "Give the file they were made with as --weights PATH, extract them again, or leave the classes out with "
+            "--no-classes."
+        )
+    names = read_info(path).class_names
+    if not names:
+        raise NoClassScores(f"the weights {path} have no class names")
+    return Classifier(load_weights(path).network.head.cls_score, names)
+
+
+def _weights_file(name: str) -> Path | None:
+    path, entry = weights_path(name), registry().get(name)
+    return find_file(entry) if path is None and entry is not None else path
+
+
+def find_source(attributes: Mapping[str, Any], given: Path | None = None) -> Path:
+    """The file a video was extracted from.
+
+    Args:
+        attributes: of the video, as the feature file has them.
+        given: where the file is now; None for where it was.
+
+    Raises:
+        VideoError: it is not there, or another file is.
+    """
+    path = given or Path(attributes["source"])
+    if not path.is_file():
+        raise VideoError(
+            f"the video is not at {path}. Give its place with --source FILE, or leave the frames out with --no-frames."
+        )
+    if path.stat().st_size != attributes["source_size_bytes"]:
+        raise _another_video(path, attributes)
+    return path
+
+
+def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_THUMBNAILS) -> Thumbnails:
+    """Frames 0, n, 2n, ... of a video, with the smallest n that gives no more than `most`.
+
+    The decoder is the one that read the video for its features. It reads all of it: neither decoder seeks reliably.
+
+    Raises:
+        VideoError: the file cannot be decoded, or is not the one that was extracted.
+    """
+    every = -(-int(attributes["frames_decoded"]) // most)
+    kind: Decoder = "av" if attributes["decoder"].startswith("av ") else "decord"
+    chunks, seconds = [], []
+    with DecoderPool([VideoSource(path.stem, path)], frame_step=every, decoder=kind) as pool:
+        for event in pool:
+            if isinstance(event, VideoFailed):
+                raise VideoError(f"{path}: {event.reason}. --no-frames draws the picture without frames.")
+            if isinstance(event, FrameChunk):
+                chunks.append(event.rgb.copy())
+                seconds.append(event.pts_seconds)
+                event.release()
+            if isinstance(event, VideoEnded) and event.sha256 != attributes["source_sha256"]:
+                raise _another_video(path, attributes)
+    return Thumbnails(np.concatenate(chunks), np.concatenate(seconds))
+
+
+def _another_video(path: Path, attributes: Mapping[str, Any]) -> VideoError:
+    return VideoError(
+        f"{path} is not the file that was extracted: expected {attributes['source_size_bytes']} bytes with the SHA-256 "
+        f"{attributes['source_sha256']}. Give that file with --source FILE, or leave the frames out with --no-frames."
+    )

@@ -1,0 +1,99 @@
+"""`lcdc synth`: videos of synthetic actions, with labels and splits."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lcdc_extract.terminal import INTERRUPTED, err, out, plain_errors
+
+if TYPE_CHECKING:
+    from lcdc_extract.synth.videos import SyntheticVideo
+    from lcdc_extract.synth.write import VideoRecord
+
+
+@plain_errors
+def synth(
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder to write: new, empty, or of an earlier run.")
+    ],
+    *,
+    videos: Annotated[int, typer.Option(help="How many, of 1 to 3 minutes each; at least 2.")],
+    seed: Annotated[int, typer.Option(help="Another number, other videos.")],
+    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 224,
+    device: Annotated[str, typer.Option(help="Where to draw: auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Write videos of nine actions that differ by motion only, with labels and splits as MS-TCN reads them.
+
+    Stopped by Ctrl-C, finished videos are kept: the same command continues.
+    """
+    try:
+        from lcdc_extract.pipeline.setup import choose_device  # inside: importing torch may be interrupted too
+        from lcdc_extract.synth.write import check_set, write_set
+
+        check_set(videos, seed, size)
+        place = choose_device(device)
+        with closing(_Progress(videos)) as progress:
+            records = write_set(folder, num_videos=videos, seed=seed, pixels=size, device=place, report=progress)
+    except KeyboardInterrupt:
+        err.print(f"Stopped. Finished videos in {folder} are kept; the same command continues.", soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
+    print_set(folder, records)
+
+
+class _Progress:
+    """A tqdm bar on a terminal, otherwise a line a video."""
+
+    def __init__(self, num_videos: int) -> None:
+        from tqdm import tqdm
+
+        self._num_videos = num_videos
+        self._done: Counter[str] = Counter()
+        self._finished: list[int] = []
+        self._bar = tqdm(unit=" frames", dynamic_ncols=True) if sys.stderr.isatty() else None
+
+    def __call__(self, video: SyntheticVideo, frames: int) -> None:
+        """Takes word of frames that were encoded."""
+        self._done[video.name] += frames
+        finished = self._done[video.name] == len(video)
+        if finished:
+            self._finished.append(len(video))
+        if self._bar is None:
+            if finished:
+                print(time.strftime("%H:%M:%S"), f"{video.name}: {len(video)} frames", file=sys.stderr, flush=True)
+            return
+        known = self._finished if finished else [*self._finished, len(video)]
+        self._bar.total = round(sum(known) / len(known) * self._num_videos)
+        self._bar.set_description_str(f"{len(self._finished)}/{self._num_videos} videos", refresh=False)
+        self._bar.update(frames)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def print_set(folder: Path, records: list[VideoRecord]) -> None:
+    """What there is of each class, and what to do with it."""
+    from rich.table import Table
+
+    from lcdc_extract.synth.actions import FRAMES_PER_SECOND
+    from lcdc_extract.weights.registry import registry
+    from lcdc_extract.weights.resolve import DEFAULT, UNTRAINED
+
+    frames = sum((Counter(record.class_frames) for record in records), Counter[str]())
+    segments = sum(record.segments for record in records)
+    out.print(f"{folder}: {len(records)} videos, {frames.total()} frames, {segments} segments", soft_wrap=True)
+    table = Table("class")
+    table.add_column("seconds", justify="right")
+    for name in records[0].class_frames:
+        table.add_row(name, f"{frames[name] / FRAMES_PER_SECOND:.1f}")
+    out.print(table)
+    weights = "" if DEFAULT in registry() else f" --weights {UNTRAINED}"
+    out.print(f"next: lcdc-extract {folder}/videos --out {folder}/feats.h5{weights}", soft_wrap=True)

@@ -1,0 +1,44 @@
+"""What `test_processes` starts twice with torchrun: a run whose processes must agree at the end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from lcdc_extract.train import trainer as trainer_module
+from lcdc_extract.train.config import TrainConfig
+from lcdc_extract.train.processes import Processes
+from lcdc_extract.train.state import TrainState, load_state
+from lcdc_extract.train.videos import LabelledVideos
+from tests.train.tiny import CPU, RECIPE, network, trainer
+
+
+def main(folder: Path) -> None:
+    """Trains and decodes; fails where the two processes differ."""
+    with Processes(CPU) as processes:
+        rank, count = torch.tensor(float(processes.rank)), torch.tensor(processes.rank)
+        processes.average([rank, count])
+        assert (rank.item(), count.item()) == (0.5, processes.rank)
+        # One clock says "save now", the other does not.
+        trainer_module.SAVE_EVERY_SECONDS = 0.0 if processes.first else 1e9
+        trained = network()
+        state = load_state(folder, {}) or TrainState({})
+        trainer(trained, RECIPE, folder, state, processes=processes).run()
+        agree(torch.stack([tensor.double().sum() for tensor in trained.state_dict().values()]))
+        config = TrainConfig(folder / "out", videos=folder / "videos", labels=folder / "groundTruth")
+        videos = LabelledVideos(config, CPU, processes, lambda _: None)
+        agree(torch.tensor([int(videos.fingerprint.split()[-1], 16) >> 8]))
+
+
+def agree(mine: torch.Tensor) -> None:
+    """All processes have the same numbers."""
+    everyone = [torch.empty_like(mine) for _ in range(2)]
+    distributed.all_gather(everyone, mine)
+    assert torch.equal(*everyone)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
