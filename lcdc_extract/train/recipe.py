@@ -60,8 +60,6 @@ class Recipe:
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     """Largest norm of the gradient."""
-    synthetic: bool = False
-    """Whether batches come from the renderer."""
 
     def rate(self, phase: Phase, step: int, steps: int) -> float:
         """Learning rate of one step out of `steps` of a phase."""
@@ -114,7 +112,6 @@ SYNTHETIC_CPU = dataclasses.replace(
         Phase("close", "classify", epochs=3, batch=8, learning_rate=1e-3, size=64, windows=_WINDOWS, frozen=_TRUNK),
         Phase("wider", "classify", epochs=2, batch=8, learning_rate=5e-4, size=96, windows=_WINDOWS, frozen=_TRUNK),
     ),
-    synthetic=True,
 )
 """What two CPU cores can do in two hours: small views of the scene, most of the encoder frozen once it sees."""
 
@@ -125,7 +122,6 @@ SYNTHETIC_GPU = dataclasses.replace(
         Phase("close", "classify", epochs=15, batch=48, learning_rate=1e-3, size=96, windows=_WINDOWS),
         Phase("full", "classify", epochs=8, batch=32, learning_rate=2e-4, size=224, windows=_WINDOWS),
     ),
-    synthetic=True,
 )
 """Meant for ten to thirty minutes of one large GPU."""
 
