@@ -138,7 +138,7 @@ def draw_curves(path: Path, x_label: str, panels: Mapping[str, Mapping[str, Curv
     from matplotlib.figure import Figure
 
     captions = list(dict.fromkeys(caption for curves in panels.values() for caption in curves))
-    colors = dict(zip(captions, class_colors(len(captions)), strict=True))
+    colors = {caption: f"C{number}" for number, caption in enumerate(captions)}  # matplotlib's own cycle
     figure = Figure(figsize=(8, 2.5 * len(panels)), layout="constrained", dpi=DOTS_PER_INCH)
     rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (title, curves) in zip(rows, panels.items(), strict=True):

@@ -64,8 +64,6 @@ class Recipe:
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     """Largest norm of the gradient."""
-    synthetic: bool = False
-    """Whether batches come from the renderer."""
 
     def rate(self, phase: Phase, step: int, steps: int) -> float:
         """Learning rate of one step out of `steps` of a phase."""
@@ -116,11 +114,10 @@ SYNTHETIC_CPU = dataclasses.replace(
     phases=(
         Phase("frames", "layout", epochs=20, batch=20, learning_rate=1e-3, size=64, batch_norm="trained"),
         Phase("close", "classify", epochs=7, batch=8, learning_rate=3e-4, size=64, windows=_WINDOWS),
-        Phase("wider", "classify", epochs=2, batch=6, learning_rate=1e-4, size=96, windows=_WINDOWS),
+        Phase("wider", "classify", epochs=6, batch=4, learning_rate=1.5e-4, size=128, windows=_WINDOWS),
     ),
     encoder_rate=0.5,
     layout_loss=0.3,
-    synthetic=True,
 )
 """What two CPU cores can do in two hours: close views of the scene."""
 
@@ -133,7 +130,6 @@ SYNTHETIC_GPU = dataclasses.replace(
     ),
     encoder_rate=0.5,
     layout_loss=0.3,
-    synthetic=True,
 )
 """Meant for ten to thirty minutes of one large GPU."""
 
