@@ -119,7 +119,7 @@ SYNTHETIC_CPU = dataclasses.replace(
     encoder_rate=0.5,
     layout_loss=0.3,
 )
-"""What two CPU cores can do in two hours: close views of the scene."""
+"""What two CPU cores can do in some hours: close views of the scene."""
 
 SYNTHETIC_GPU = dataclasses.replace(
     MODERN,
