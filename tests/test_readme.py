@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import pytest
 
 from tests.clips import render_clip
 
@@ -21,6 +22,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.timeout(900)  # a dozen commands, each of which imports torch
 def test_shell_and_python_blocks_run(tmp_path: Path) -> None:
     for folder in ("S1", "S2"):
         render_clip(tmp_path / "videos" / folder / "clip.mp4", num_frames=3)
