@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -48,8 +47,7 @@ def test_finished_videos_are_kept(tmp_path: Path, sent: signal.Signals, code: in
     stopped = time.monotonic()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    if os.getloadavg()[0] < os.cpu_count():  # a busy machine says nothing about us
-        assert time.monotonic() - stopped < 2
+    assert time.monotonic() - stopped < 20, "the video would have taken far longer"
     assert not out.exists()
     if sent != signal.SIGKILL:
         assert "Finished videos are kept" in errors

@@ -65,7 +65,9 @@ def test_a_slow_disk_makes_the_caller_wait() -> None:
     with BackgroundWriter() as writer:
         feeder = threading.Thread(target=feed, args=(writer,))
         feeder.start()
-        time.sleep(0.3)
+        while len(submitted) < WAITING_LIMIT:
+            time.sleep(0.01)
+        time.sleep(0.2)  # for one too many
         assert len(submitted) == WAITING_LIMIT
         gate.set()
         feeder.join()
