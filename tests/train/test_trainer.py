@@ -117,16 +117,13 @@ def test_the_loss_falls_on_two_clips(tmp_path: Path) -> None:
             batch = super().draw(phase, 2, (1,))
             return dataclasses.replace(batch, labels=torch.tensor([[0], [2]]))
 
-        def steps_per_epoch(self, phase: Any, processes: int) -> int:
-            return 12
-
     losses: list[float] = []
     recipe = dataclasses.replace(one_phase(frozen="nothing", batch_norm="trained"), motion_loss=0.0)
     trainer(
         network(),
         recipe,
         tmp_path,
-        source=TwoClips(),
+        source=TwoClips(steps=8, validation=0),
         report=lambda event: losses.append(event["loss"]) if "step" in event else None,
     ).run()
     assert losses[0] == pytest.approx(1.1, abs=0.2)  # three classes by chance
@@ -163,7 +160,7 @@ def test_bfloat16_leaves_offsets_and_weights_in_float32(tmp_path: Path) -> None:
     def report(event: dict[str, Any]) -> None:
         losses.append(event["loss"])
 
-    trainer(trained, one_phase(), tmp_path, precision="bfloat16", report=report).run()
+    trainer(trained, one_phase(), tmp_path, precision="bfloat16", report=report, source=RandomBatches(1, 0)).run()
     assert seen["res5a_branch2b_offset"] == (torch.float32, torch.float32)
     assert seen["res4a_branch2a"][1] == torch.bfloat16
     assert {parameter.dtype for parameter in trained.parameters()} == {torch.float32}

@@ -41,20 +41,23 @@ def network() -> TrainingNetwork:
 
 
 class RandomBatches:
-    """Two steps an epoch; which numbers is decided by phase, step and process."""
+    """Which numbers is decided by phase, step and process."""
 
     class_names = ("a", "b", "c")
     fingerprint = "random numbers"
 
+    def __init__(self, steps: int = 2, validation: int = 2) -> None:
+        self._steps, self._validation = steps, validation
+
     def steps_per_epoch(self, phase: Phase, processes: int) -> int:
-        return 2
+        return self._steps
 
     def batches(self, phase: Phase, steps: range, process: int, processes: int) -> Iterator[Batch]:
         for step in steps:
             yield self.draw(phase, phase.batch, (len(phase.name), step, process))
 
     def validation(self, phase: Phase) -> Iterator[Batch]:
-        for number in range(2):
+        for number in range(self._validation):
             yield self.draw(phase, 1 + number, (99, number))
 
     def draw(self, phase: Phase, count: int, key: tuple[int, ...]) -> Batch:
