@@ -77,10 +77,10 @@ def _what_is_kept(directory: Path) -> str:
 
     if (directory / CHECKPOINT).exists():
         return (
-            f"Stopped. The same command goes on from the last checkpoint in {directory}, at most "
-            f"{SAVE_EVERY_SECONDS / 60:.0f} minutes back."
+            f"Stopped. The same command goes on from the last checkpoint in {directory}, about "
+            f"{SAVE_EVERY_SECONDS / 60:.0f} minutes back at most."
         )
-    return "Stopped before the first checkpoint. Videos that were decoded are kept; the same command starts there."
+    return "Stopped before the first checkpoint. The same command starts anew; videos that were decoded stay decoded."
 
 
 class Lines:

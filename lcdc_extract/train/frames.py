@@ -61,8 +61,8 @@ class FrameCache:
         if not missing:
             return
         try:
-            self._check_room(missing)
-            failures = self._decode(missing, report)
+            readable, failures = self._probe(missing)
+            failures += self._decode(readable, report)
         except OSError as error:
             raise TrainingError(
                 f"writing frames to {self._directory} failed: {error}. Finished videos are kept: make room, or repair "
@@ -80,7 +80,7 @@ class FrameCache:
 
     def _facts(self, video: VideoSource) -> dict[str, Any] | None:
         """What is known of the kept frames of a video, or None where there are none or they are out of date."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged card, or one of another version
             facts: dict[str, Any] = json.loads(self._path(video, ".json").read_text())
             status = video.path.stat()
             wanted = self._made_with | {"size_bytes": status.st_size, "modified_ns": status.st_mtime_ns}
@@ -92,12 +92,11 @@ class FrameCache:
     def _path(self, video: VideoSource, suffix: str) -> Path:
         return self._directory / (video.id + suffix)
 
-    def _check_room(self, videos: Sequence[VideoSource]) -> None:
+    def _probe(self, videos: Sequence[VideoSource]) -> tuple[list[VideoSource], list[VideoFailed]]:
+        """The videos that open, for whose frames there is room, and the others."""
         self._directory.mkdir(parents=True, exist_ok=True)
         infos = probe(videos, decoder=self._made_with["decoder"])
         failures = [info for info in infos.values() if isinstance(info, VideoFailed)]
-        if failures:
-            raise _cannot_decode(failures)
         announced = sum(info.frames_expected or 0 for info in infos.values() if not isinstance(info, VideoFailed))
         needed, free = announced // self._made_with["frame_step"] * FRAME_BYTES, shutil.disk_usage(self._directory).free
         if needed > free:
@@ -105,6 +104,7 @@ class FrameCache:
                 f"the frames of {len(videos)} videos need {needed / 1e9:.1f} GB in {self._directory}, where "
                 f"{free / 1e9:.1f} GB are free. Make room, choose an OUT on another disk, or a larger --frame-step."
             )
+        return [video for video in videos if not isinstance(infos[video.id], VideoFailed)], failures
 
     def _decode(self, videos: Sequence[VideoSource], report: Callable[[dict[str, Any]], None]) -> list[VideoFailed]:
         writers: dict[str, _Writer] = {}

@@ -22,14 +22,14 @@ class Measures:
 
     loss: Tensor
     """Scalar, with its graph."""
-    values: dict[str, float]
-    """For people: "accuracy" of windows and "motion_accuracy" of the helper, or the "iou" of layouts."""
-    count: int
-    """How many windows, or frames, the values are the mean of."""
+    values: dict[str, Tensor]
+    """Scalars for people: "accuracy" of windows and "motion_accuracy" of the helper, or the "iou" of layouts."""
+    count: Tensor
+    """Scalar: how many windows, or frames, the values are the mean of."""
 
 
 def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe, mean: Tensor) -> Measures:
-    """Runs the network on one batch.
+    """Runs the network on one batch; nothing here waits for a GPU.
 
     Args:
         mean: (3, 1, 1), subtracted from the frames.
@@ -38,17 +38,17 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
     if phase.task == "layout":
         assert batch.layout is not None, "only the renderer knows what is where"
         found, wanted = network.layout(frames[:, 0]).float(), batch.layout[:, 0]
-        return Measures(layout_loss(found, wanted), {"iou": layout_iou(found, wanted)}, len(frames))
-    layout = batch.layout if recipe.layout_loss else None
+        return Measures(layout_loss(found, wanted), {"iou": layout_iou(found, wanted)}, torch.tensor(len(frames)))
+    layout = batch.layout if recipe.layout_loss and phase.frozen == "nothing" else None
     scores = network(frames, phase.windows, layout is not None)
     labels = batch.labels.flatten()
     classes, motion = (x.flatten(0, 1).float() for x in (scores.cls_score, scores.motion))
     loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing, ignore_index=IGNORED)
-    count = int((labels != IGNORED).sum())
-    values = {"accuracy": (classes.argmax(dim=1) == labels).sum().item() / count}
+    count = (labels != IGNORED).sum()
+    values = {"accuracy": (classes.argmax(dim=1) == labels).sum() / count}
     if recipe.motion_loss:
         loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels, ignore_index=IGNORED)
-        values["motion_accuracy"] = (motion.argmax(dim=1) == labels).sum().item() / count
+        values["motion_accuracy"] = (motion.argmax(dim=1) == labels).sum() / count
     if layout is not None:
         found, wanted = scores.layout.flatten(0, 1).float(), layout.flatten(0, 1)
         loss = loss + recipe.layout_loss * layout_loss(found, wanted)
@@ -59,8 +59,8 @@ def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe
 def mean_values(batches: list[Measures]) -> dict[str, float]:
     """The mean over all windows or frames of several batches; nothing of none."""
     names = batches[0].values if batches else ()
-    total = sum(batch.count for batch in batches)
-    return {name: sum(batch.values[name] * batch.count for batch in batches) / total for name in names}
+    total = sum(batch.count.item() for batch in batches)
+    return {name: sum((batch.values[name] * batch.count).item() for batch in batches) / total for name in names}
 
 
 def layout_loss(scores: Tensor, wanted: Tensor) -> Tensor:
@@ -70,14 +70,16 @@ def layout_loss(scores: Tensor, wanted: Tensor) -> Tensor:
     return functional.cross_entropy(scores, wanted, weight)
 
 
-def layout_iou(scores: Tensor, wanted: Tensor) -> float:
-    """Intersection over union, the mean over the kinds of things that are there but the background.
+def layout_iou(scores: Tensor, wanted: Tensor) -> Tensor:
+    """Intersection over union, a scalar: the mean over the kinds of things that are there but the background.
 
     Args:
         scores: (N, LAYOUT_CLASSES, h, w).
         wanted: (N, h, w).
     """
     found = scores.argmax(dim=1)
-    kinds = [kind for kind in torch.unique(wanted).tolist() if kind]
-    ratios = [((found == kind) & (wanted == kind)).sum() / ((found == kind) | (wanted == kind)).sum() for kind in kinds]
-    return float(torch.stack(ratios).mean()) if ratios else 1.0
+    kinds = torch.arange(1, scores.shape[1], device=scores.device)[:, None]
+    in_found, in_wanted = (places.flatten() == kinds for places in (found, wanted))  # (kinds, places)
+    ratios = (in_found & in_wanted).sum(dim=1) / (in_found | in_wanted).sum(dim=1).clamp(min=1)
+    there = in_wanted.any(dim=1)
+    return torch.where(there, ratios, 0).sum() / there.sum().clamp(min=1)

@@ -10,8 +10,10 @@ from typing import Literal
 from lcdc_extract.config import SNIPPET_LENGTH
 
 Task = Literal["layout", "classify"]
-Frozen = Literal["nothing", "conv1..conv4x", "conv1..conv_new_1"]
-BatchNorm = Literal["trained", "stored"]
+Frozen = Literal["nothing", "encoder"]
+BatchNorm = Literal["stored", "trained", "trained, then stored"]
+TRAINED_SHARE = 2 / 3
+"""Of the epochs, where batch norm is trained first."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,21 @@ class Phase:
     windows: tuple[int, ...] = (0,)
     """First frames of the windows that each clip is scored at; the clip ends with the last window."""
     frozen: Frozen = "nothing"
+    """"encoder": conv1 to conv_new_1, whose gradients a processor cannot afford at 224x224."""
     batch_norm: BatchNorm = "stored"
-    """Of the encoder. "trained" uses each batch's own statistics and keeps their running mean for later."""
+    """Of the encoder. "trained" uses each batch's own statistics and keeps their running mean for later; "trained, then
+    stored" does so for the first two thirds of the epochs."""
 
     @property
     def frames(self) -> int:
         """Length of a clip."""
         return 1 if self.task == "layout" else self.windows[-1] + SNIPPET_LENGTH
+
+    def trains_batch_norm(self, step: int, steps: int) -> bool:
+        """Whether step `step` out of `steps` uses its batch's own statistics."""
+        if self.batch_norm == "trained, then stored":
+            return step * self.epochs // steps < round(TRAINED_SHARE * self.epochs)
+        return self.batch_norm == "trained"
 
 
 @dataclass(frozen=True)
@@ -52,9 +62,9 @@ class Recipe:
     weight_decay: float
     """L2 with momentum, decoupled with AdamW; of weights, not of biases and batch norm."""
     encoder_rate: float = 1.0
-    """Learning rate of pretrained layers, relative to the others: of the encoder, once a phase classifies."""
+    """Learning rate of the encoder, relative to the others, once a phase classifies."""
     offset_rate: float = 1.0
-    """The same of the offset layers."""
+    """Learning rate of the offset layers, relative to the others, in every phase."""
     motion_gain: float = 1.0
     """How much larger training sees the offset differences; see `network.divide_motion`."""
     motion_loss: float = 0.0
@@ -76,13 +86,9 @@ class Recipe:
         return phase.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
 
     def from_scratch(self) -> Recipe:
-        """For an encoder without pretrained weights: batch norm is trained for two thirds of the epochs, then rests."""
-        phases: list[Phase] = []
-        for phase in self.phases:
-            late = phase.epochs // 3
-            early = dataclasses.replace(phase, epochs=phase.epochs - late, batch_norm="trained")
-            phases += [early, dataclasses.replace(phase, name=f"{phase.name}, stored statistics", epochs=late)]
-        return dataclasses.replace(self, phases=tuple(phase for phase in phases if phase.epochs), encoder_rate=1.0)
+        """For an encoder without pretrained weights, which learns as fast as the rest and trains batch norm first."""
+        phases = tuple(dataclasses.replace(phase, batch_norm="trained, then stored") for phase in self.phases)
+        return dataclasses.replace(self, phases=phases, encoder_rate=1.0)
 
 
 AUTHORS = Recipe(
@@ -115,18 +121,19 @@ SYNTHETIC_CPU = dataclasses.replace(
         Phase("frames", "layout", epochs=20, batch=20, learning_rate=1e-3, size=64, batch_norm="trained"),
         Phase("close", "classify", epochs=7, batch=8, learning_rate=3e-4, size=64, windows=_WINDOWS),
         Phase("wider", "classify", epochs=6, batch=4, learning_rate=1.5e-4, size=128, windows=_WINDOWS),
+        Phase("full", "classify", epochs=2, batch=2, learning_rate=1e-4, windows=_WINDOWS, frozen="encoder"),
     ),
     encoder_rate=0.5,
     layout_loss=0.3,
 )
-"""What two CPU cores can do in some hours: close views of the scene."""
+"""What two CPU cores can do in some hours: close views of the scene, and the head alone at full size."""
 
 SYNTHETIC_GPU = dataclasses.replace(
     MODERN,
     phases=(
         Phase("frames", "layout", epochs=10, batch=256, learning_rate=2e-3, size=96, batch_norm="trained"),
         Phase("close", "classify", epochs=15, batch=48, learning_rate=5e-4, size=96, windows=_WINDOWS),
-        Phase("full", "classify", epochs=8, batch=32, learning_rate=2e-4, size=224, windows=_WINDOWS),
+        Phase("full", "classify", epochs=8, batch=32, learning_rate=2e-4, windows=_WINDOWS),
     ),
     encoder_rate=0.5,
     layout_loss=0.3,

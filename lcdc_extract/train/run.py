@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +51,20 @@ def train(config: TrainConfig, report: Report = _silent) -> Path:
     device = local_device(choose_device(config.device))
     recipe, path = recipe_of(config), config.out / WEIGHTS
     _make_directory(config.out)
-    with Processes(device) as processes:
+    with Processes(device) as processes, _alone(config.out, processes):
         if not processes.first:
             report = _silent
         _say_what_is_drawn(report)
         run = _identity(config, recipe) | {"processes": processes.count}
         load_state(config.out, run)  # the wrong directory is refused before videos are decoded
         source = _source(config, device, processes, report)
-        run |= {"data": source.fingerprint, "class_names": list(source.class_names)}
+        lcdc, base, digest = _initial_network(config, source.class_names, recipe.motion_gain)
+        run |= {"data": source.fingerprint, "class_names": list(source.class_names), "initial_weights": digest}
         state = load_state(config.out, run) or TrainState(run)
         finished = state.phase == len(recipe.phases) and path.exists()
-        lcdc, base = _initial_network(config, source.class_names, recipe.motion_gain)
         mean = (base.preprocess if base else PreprocessConfig()).mean
         divide_motion(lcdc.head, recipe.motion_gain)
-        network = TrainingNetwork(lcdc, recipe.motion_gain)
+        network = _training_network(lcdc, recipe.motion_gain, config.seed)
         Trainer(
             network,
             recipe,
@@ -94,6 +97,20 @@ def _make_directory(out: Path) -> None:
         raise TrainingError(f"cannot make the directory {out}: {error.strerror}. Give another OUT.") from error
 
 
+@contextmanager
+def _alone(out: Path, processes: Processes) -> Iterator[None]:
+    """Keeps a second run out of the directory. The lock ends with the process, however it ends."""
+    if not processes.first:
+        yield
+        return
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(f"another run is training in {out}. Wait for it, or give another OUT.") from None
+        yield
+
+
 def _say_what_is_drawn(report: Report) -> None:
     try:
         plots.require_matplotlib()
@@ -111,8 +128,8 @@ def _source(config: TrainConfig, device: torch.device, processes: Processes, rep
 
 def _initial_network(
     config: TrainConfig, class_names: tuple[str, ...], motion_gain: float
-) -> tuple[LCDC, WeightsInfo | None]:
-    """The network to start from, and what the file it came from says.
+) -> tuple[LCDC, WeightsInfo | None, str]:
+    """The network to start from, what the file it came from says, and that file's SHA-256.
 
     Of weights that are not trained, as those of an ImageNet ResNet-50, the head holds random numbers and is made anew;
     of trained ones only cls_score is, where it has other classes.
@@ -121,7 +138,7 @@ def _initial_network(
     if config.init == SCRATCH:
         network = LCDC(NetworkConfig(num_classes=len(class_names)))
         initialise(network, generator, motion_gain)
-        return network, None
+        return network, None, SCRATCH
     weights = resolve_weights(config.init)
     network = LCDC(dataclasses.replace(weights.info.network, num_classes=len(class_names)))
     initialise_head(network.head, generator, motion_gain)
@@ -130,7 +147,14 @@ def _initial_network(
         new = (*new, "cls_score")
     kept = {name: value for name, value in weights.network.state_dict().items() if name.split(".")[0] not in new}
     network.load_state_dict(network.state_dict() | kept)
-    return network, weights.info
+    return network, weights.info, weights.sha256
+
+
+def _training_network(lcdc: LCDC, motion_gain: float, seed: int) -> TrainingNetwork:
+    """The same helpers in every process and at every start; torch's global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TrainingNetwork(lcdc, motion_gain)
 
 
 def _identity(config: TrainConfig, recipe: Recipe) -> dict[str, object]:

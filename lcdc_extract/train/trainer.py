@@ -31,7 +31,7 @@ class Trainer:
     Args:
         state: a fresh one, or where an earlier run stopped; it then holds the network's weights.
         mean: of R, G and B on the 0..255 scale, subtracted from frames.
-        report: called after every step with the step's measures, and after every epoch with its row of the history.
+        report: called after every step with its loss and rate, and after every epoch with its row of the history.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Trainer:
         left = range(state.step, steps)
         started = time.monotonic()
         for step, batch in zip(left, self._source.batches(phase, left, processes.rank, processes.count), strict=True):
-            self._set_mode(phase)
+            self._set_mode(phase.trains_batch_norm(step, steps))
             rate = self._recipe.rate(phase, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["relative"]
@@ -150,11 +150,10 @@ class Trainer:
             ]
         return mean_values(found)
 
-    def _set_mode(self, phase: Phase) -> None:
-        """Layers learn or rest as the phase says; what classifies is always in training."""
+    def _set_mode(self, train_batch_norm: bool) -> None:
+        """The encoder's batch norm learns or rests; what classifies is always in training."""
         self._network.train()
-        if phase.batch_norm == "stored":
-            self._network.lcdc.encoder.eval()
+        self._network.lcdc.encoder.train(train_batch_norm)
 
     def _optimizer(self, phase: Phase) -> torch.optim.Optimizer:
         """Parameters grouped by learning rate and decay, only those this phase trains."""
@@ -197,9 +196,5 @@ def _is_trained(name: str, encoder: bool, phase: Phase, recipe: Recipe) -> bool:
     if phase.task == "layout":
         return encoder or name.startswith("layout_classifier")
     if name.startswith("layout_classifier"):
-        return bool(recipe.layout_loss)
-    if phase.frozen == "conv1..conv_new_1":
-        return not encoder
-    if phase.frozen == "conv1..conv4x":
-        return not encoder or name.startswith(("res5", "bn5", "conv_new_1"))
-    return True
+        return bool(recipe.layout_loss) and phase.frozen == "nothing"
+    return not (encoder and phase.frozen == "encoder")

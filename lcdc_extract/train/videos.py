@@ -56,8 +56,9 @@ class LabelledVideos:
         self._validation = [_open(cache, video, data, config.frame_step) for video in data.validation]
         self._clips: dict[tuple[int, ...], Clips] = {}
         digest = hashlib.sha256()
-        for video, (_, labels) in zip(data.train, self._train, strict=True):
-            digest.update(video.id.encode() + labels.tobytes())
+        opened = [*self._train, *self._validation]
+        for video, (_, labels) in zip([*data.train, *data.validation], opened, strict=True):
+            digest.update(f"{video.id} {video.path.stat().st_size}".encode() + labels.tobytes())
         self.fingerprint = f"{len(self._train)} labelled videos, {digest.hexdigest()[:16]}"
 
     def steps_per_epoch(self, phase: Phase, processes: int) -> int:

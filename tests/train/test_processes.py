@@ -18,6 +18,7 @@ from tests.train.tiny import write_labels
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(600)
 def test_two_processes_train_one_network(tmp_path: Path) -> None:
     for name in "ab":
         render_clip(tmp_path / "videos" / f"{name}.mp4", num_frames=16)
@@ -30,6 +31,7 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     with (tmp_path / "history.csv").open() as file:

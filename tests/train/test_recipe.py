@@ -37,11 +37,11 @@ def test_one_step_is_enough_for_a_schedule() -> None:
 
 
 def test_from_scratch_batch_norm_rests_at_the_end() -> None:
-    first, second = MODERN.from_scratch().phases
-    assert (first.epochs, first.batch_norm) == (20, "trained")
-    assert (second.epochs, second.batch_norm) == (10, "stored")
-    assert first.name != second.name
+    (phase,) = MODERN.from_scratch().phases
+    assert [phase.trains_batch_norm(step, 90) for step in range(90)] == [True] * 60 + [False] * 30  # 30 epochs of 3
+    assert MODERN.from_scratch().rate(phase, 60, 90) == MODERN.rate(MODERN.phases[0], 60, 90)  # one schedule over both
     assert MODERN.from_scratch().encoder_rate == 1
+    assert not any(MODERN.phases[0].trains_batch_norm(step, 90) for step in range(90))
 
 
 def test_weight_decay_falls_on_the_62_kernels(tmp_path: Path) -> None:

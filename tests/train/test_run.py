@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import fcntl
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from lcdc_extract.train.config import TrainConfig
 from lcdc_extract.train.history import write_history
 from lcdc_extract.train.network import initialise_head
 from lcdc_extract.train.recipe import MODERN, RECIPES, SYNTHETIC_CPU, Phase
-from lcdc_extract.train.run import _initial_network, _say_what_is_drawn, train
+from lcdc_extract.train.run import _initial_network, _say_what_is_drawn, _training_network, train
 from lcdc_extract.weights.file import WeightsInfo, load_weights, save_weights
 from tests.clips import render_clip
 from tests.network.random_networks import random_lcdc
@@ -95,7 +96,7 @@ def test_from_scratch_batch_norm_rests_in_the_last_epoch(run: Run) -> None:
     assert [(row["phase"], row["epoch"], row["clips"]) for row in rows] == [
         ("snippets", "1", "2"),
         ("snippets", "2", "4"),
-        ("snippets, stored statistics", "1", "6"),
+        ("snippets", "3", "6"),
     ]
     assert all(row["validation_accuracy"] and row["validation_motion_accuracy"] for row in rows)
     assert all(row["validation_iou"] == "" for row in rows)
@@ -134,6 +135,22 @@ def test_another_run_may_not_use_the_directory(run: Run, monkeypatch: pytest.Mon
     with pytest.raises(TrainingError, match=r"data was '1 labelled videos, .*', now '1 labelled videos"):
         train(run.config)
     labels.write_text(before)
+
+
+def test_one_run_at_a_time(run: Run) -> None:
+    with (run.folder / "out" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="another run is training in"):
+            train(run.config)
+
+
+def test_helpers_start_alike_in_every_process() -> None:
+    lcdc = random_lcdc(NetworkConfig(num_classes=3))
+    state = torch.get_rng_state()
+    one, other, third = (_training_network(lcdc, 1.0, seed).state_dict() for seed in (5, 5, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not torch.equal(one["layout_classifier.weight"], third["layout_classifier.weight"])
 
 
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
@@ -191,7 +208,9 @@ def test_initial_weights(
 ) -> None:
     path = weights(tmp_path / "w.safetensors", trained, RELEASED if trained else NetworkConfig(), names)
     given = load_weights(path)
-    network, info = _initial_network(TrainConfig(tmp_path, recipe="synthetic-cpu", init=str(path)), NAMES)
+    config = TrainConfig(tmp_path, recipe="synthetic-cpu", init=str(path))
+    network, info, digest = _initial_network(config, NAMES, motion_gain=1.0)
+    assert digest == given.sha256
     assert info == given.info
     assert network.config == dataclasses.replace(given.info.network, num_classes=3)
     assert torch.equal(network.get_parameter("conv1.weight"), given.network.get_parameter("conv1.weight"))

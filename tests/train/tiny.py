@@ -23,7 +23,7 @@ from lcdc_extract.train.trainer import Trainer
 
 CPU = torch.device("cpu")
 LAYOUT = Phase("frames", "layout", epochs=1, batch=4, learning_rate=1e-3, size=32, batch_norm="trained")
-CLASSIFY = Phase("clips", "classify", epochs=2, batch=1, learning_rate=1e-3, size=32, frozen="conv1..conv4x")
+CLASSIFY = Phase("clips", "classify", epochs=2, batch=1, learning_rate=1e-3, size=32)
 RECIPE = dataclasses.replace(MODERN, phases=(LAYOUT, CLASSIFY))
 
 
