@@ -136,7 +136,7 @@ def test_ctrl_c_in_the_middle_of_a_step(tmp_path: Path) -> None:
     )
     assert process.stderr is not None
     line = next(line for line in process.stderr if "step" in line)
-    assert re.match(r"frames: step 1 of 1500, loss \d", line)
+    assert re.match(r"frames: step 1 of \d+, loss \d", line)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130, errors
