@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -108,12 +109,23 @@ def test_a_video_that_opens_and_then_breaks_does_not_take_the_others_along(
     tmp_path: Path, source: VideoSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "b.mp4").write_bytes(b"this is no video")
-    monkeypatch.setattr(frames_module, "probe", lambda videos, decoder: {})  # nothing is wrong at first sight
+    fine = SimpleNamespace(frames_expected=7)  # at first sight
+    monkeypatch.setattr(frames_module, "probe", lambda videos, decoder: {video.id: fine for video in videos})
     kept = cache(tmp_path)
     with pytest.raises(VideoError, match=r"(?s)1 videos cannot be decoded.*b\.mp4: "):
         kept.fill([VideoSource("b", tmp_path / "b.mp4"), source], lambda _: None)
     assert len(kept.open(source).rgb) == 7
     assert sorted(written(tmp_path)) == ["a.json", "a.npy"]
+
+
+def test_a_video_that_does_not_open_does_not_keep_the_others_from_being_decoded(
+    tmp_path: Path, source: VideoSource
+) -> None:
+    (tmp_path / "b.mp4").write_bytes(b"this is no video")
+    kept = cache(tmp_path)
+    with pytest.raises(VideoError, match=r"(?s)1 videos cannot be decoded.*b\.mp4: "):
+        kept.fill([VideoSource("b", tmp_path / "b.mp4"), source], lambda _: None)
+    assert len(kept.open(source).rgb) == 7
 
 
 def test_a_disk_without_room_is_noticed_before_decoding(
