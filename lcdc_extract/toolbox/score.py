@@ -50,7 +50,7 @@ def score(
     from lcdc_extract import plots
     from lcdc_extract.labels import read_mapping
     from lcdc_extract.pipeline.setup import choose_device
-    from lcdc_extract.score import ScoreConfig, check_folder, score_splits, summary, write_split
+    from lcdc_extract.score import ScoreConfig, check_folder, score_splits, summary, write_results
 
     config = ScoreConfig(epochs, seed, sample_rate, tuple(background) if background else None)
     chosen = choose_device(device)
@@ -60,20 +60,19 @@ def score(
         plots.require_matplotlib()
     names = read_mapping(mapping or labels.absolute().with_name("mapping.txt"))
     rows, all_splits, made_by = _read(file, labels, splits, names, length_tolerance)
-    results = []
     with _bar(epochs * len(all_splits)) as bar:
-        for result in score_splits(
-            rows.features, rows.labels, names, all_splits, config, device=chosen, progress=bar.update
-        ):
-            write_split(folder, result, rows, names, pictures=pictures)
-            results.append(result)
+        results = list(
+            score_splits(rows.features, rows.labels, names, all_splits, config, device=chosen, progress=bar.update)
+        )
     content = made_by | {"device": str(chosen), "notes": rows.notes} | summary(results, names, config)
-    text = json.dumps(content, indent=2)
-    (folder / "scores.json").write_text(text + "\n", encoding="utf-8")
-    if json_output:
-        typer.echo(text)
-    else:
-        print_scores(content)
+    try:
+        write_results(folder, results, rows, names, content, pictures=pictures)
+    finally:  # scores that cannot be stored are worth reading all the same
+        if json_output:
+            typer.echo(json.dumps(content, indent=2))
+        else:
+            print_scores(content)
+    if not json_output:
         out.print(f"predictions and scores.json are in {folder}", soft_wrap=True)
 
 

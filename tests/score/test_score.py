@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +20,7 @@ from lcdc_extract.features import Failure, FeatureStore, RunRecord
 from lcdc_extract.labels import Split
 from lcdc_extract.score import ScoreConfig, Scores, ignored_classes, score_splits
 from lcdc_extract.score.metrics import lea_scores, mstcn_scores
+from lcdc_extract.score.report import UNFINISHED
 
 NAMES = ["background", "take", "pour"]
 VIDEOS = ["S1/a", "S1/b", "S2/a", "S2/b"]
@@ -245,6 +251,34 @@ def test_videos_without_labels(data: Path) -> None:
     code, _, errors = run(*inputs(data))
     assert code == 2
     assert "test.split1.bundle lists 1 videos without labels: S9/x" in errors
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+@pytest.mark.parametrize("file", ["split_1/S2/b.txt", "split_1/S2/b.png", "scores.json"])
+def test_a_disk_that_fills_up(data: Path, monkeypatch: pytest.MonkeyPatch, file: str, there_before: bool) -> None:
+    folder, opened = data / "feats-score", io.open
+
+    def full(path: Path | str, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if str(path).endswith(file) and "w" in mode:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, mode, *arguments, **options)
+
+    if there_before:
+        folder.mkdir()
+        (folder / f"{UNFINISHED}of-a-run-that-was-killed").mkdir()
+    before = sorted(data.rglob("*"))
+    with monkeypatch.context() as patch:
+        for module in (io, builtins):
+            patch.setattr(module, "open", full)
+        code, output, errors = run(*inputs(data))
+    assert code == 2
+    assert f"--out {folder} cannot be written: [Errno 28] No space left on device" in errors
+    assert "MS-TCN" in output, "the scores are printed all the same"
+    assert "scores.json are in" not in output
+    assert sorted(data.rglob("*")) == before
+    assert run(*inputs(data))[0] == 0, "the same command is not refused"
+    assert (folder / "scores.json").exists()
+    assert sorted(folder.rglob("b.*")) == [folder / "split_1" / "S2" / f"b.{suffix}" for suffix in ("png", "txt")]
 
 
 def test_refusals(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
