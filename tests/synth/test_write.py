@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import signal
 import subprocess
 import sys
 from contextlib import closing, suppress
@@ -178,13 +179,17 @@ def test_a_growing_set_killed_among_its_splits(tmp_path: Path, monkeypatch: pyte
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == bundles(names)
 
 
-def test_ctrl_c_says_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_says_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, expected: int
+) -> None:
     def interrupted(*arguments: object) -> None:
-        raise KeyboardInterrupt
+        assert signal.getsignal(sent) is not signal.SIG_DFL, "it would end the tests"
+        signal.raise_signal(sent)
 
     monkeypatch.setattr(write, "encode_mp4", interrupted)
     code, output = run(tmp_path / "out", "--videos", 2, "--seed", 1, "--size", PIXELS, "--device", "cpu")
-    assert code == 130
+    assert code == expected
     assert "the same command continues" in output
 
 
