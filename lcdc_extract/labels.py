@@ -61,6 +61,19 @@ class Segments:
         return np.where(inside, self.label[before], self.gap_label)
 
 
+def read_labels(labels: Path, mapping: Path | None = None) -> tuple[tuple[str, ...], dict[str, IntArray | Segments]]:
+    """Class names, and each video's labels by id: `labels` is a .csv file of segments or a directory of text files.
+
+    Without `mapping`, the classes are those of the mapping.txt beside `labels`.
+
+    Raises:
+        LabelsError: see `read_mapping`, `read_segments` and `read_frame_labels`.
+    """
+    names = read_mapping(mapping or labels.absolute().with_name("mapping.txt"))
+    read = read_segments if labels.suffix == ".csv" else read_frame_labels
+    return names, {**read(labels, names)}
+
+
 def read_mapping(path: Path) -> tuple[str, ...]:
     """The class names of a `mapping.txt`; a name's place is its id.
 
@@ -80,7 +93,7 @@ def read_mapping(path: Path) -> tuple[str, ...]:
         names[label] = name
     if sorted(names) != list(range(len(names))):
         raise LabelsError(
-            f"{path}: found the ids {_listed(sorted(names))}; expected 0 to {len(names) - 1} without a gap"
+            f"{path}: found the ids {listed(sorted(names))}; expected 0 to {len(names) - 1} without a gap"
         )
     return tuple(names[label] for label in range(len(names)))
 
@@ -152,7 +165,7 @@ def read_splits(directory: Path, labelled: Container[str] | None = None) -> list
         split = Split(number, read_bundle(train_path, labelled), read_bundle(test_path, labelled))
         both = sorted(set(split.train) & set(split.test))
         if both:
-            raise LabelsError(f"{train_path} and {test_path} share {_listed(both)}; expected no video in both")
+            raise LabelsError(f"{train_path} and {test_path} share {listed(both)}; expected no video in both")
         splits.append(split)
     return splits
 
@@ -166,10 +179,10 @@ def read_bundle(path: Path, labelled: Container[str] | None = None) -> tuple[str
     videos = tuple(line.removesuffix(".txt") for line in _lines(path) if line)
     twice = [video for video, count in Counter(videos).items() if count > 1]
     if twice:
-        raise LabelsError(f"{path} lists {_listed(twice)} more than once")
+        raise LabelsError(f"{path} lists {listed(twice)} more than once")
     missing = [video for video in videos if labelled is not None and video not in labelled]
     if missing:
-        raise LabelsError(f"{path} lists {len(missing)} videos without labels: {_listed(missing)}")
+        raise LabelsError(f"{path} lists {len(missing)} videos without labels: {listed(missing)}")
     return videos
 
 
@@ -215,7 +228,7 @@ def _unknown_class(path: Path, number: int, found: str, names: Sequence[str]) ->
     return LabelsError(f"{path}, line {number}: unknown class {found!r}; the classes are {', '.join(names)}")
 
 
-def _listed(items: Sequence[object], most: int = 10) -> str:
-    """The first few, and how many more there are."""
+def listed(items: Sequence[object], most: int = 10) -> str:
+    """The first few, and how many more there are, for a message."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(str(item) for item in items[:most]) + more

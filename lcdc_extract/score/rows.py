@@ -27,7 +27,7 @@ class LabelledRows:
 
 def label_rows(
     file: FeatureFile,
-    labels: Mapping[str, IntArray] | Mapping[str, Segments],
+    labels: Mapping[str, IntArray | Segments],
     videos: Iterable[str],
     length_tolerance: int = 0,
 ) -> LabelledRows:

@@ -14,7 +14,7 @@ from lcdc_extract.terminal import err, out, plain_errors
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from lcdc_extract.labels import Split
+    from lcdc_extract.labels import IntArray, Segments, Split
     from lcdc_extract.score import LabelledRows
 
 LOG_EVERY_SECONDS = 30.0
@@ -48,7 +48,7 @@ def score(
 ) -> None:
     """Train ED-TCN on features and frame labels, and score its segmentation of each split's test videos."""
     from lcdc_extract import plots
-    from lcdc_extract.labels import read_mapping
+    from lcdc_extract.labels import read_labels
     from lcdc_extract.pipeline.setup import choose_device
     from lcdc_extract.score import ScoreConfig, check_folder, score_splits, summary, write_results
 
@@ -58,8 +58,8 @@ def score(
     check_folder(folder)
     if pictures:
         plots.require_matplotlib()
-    names = read_mapping(mapping or labels.absolute().with_name("mapping.txt"))
-    rows, all_splits, made_by = _read(file, labels, splits, names, length_tolerance)
+    names, known = read_labels(labels, mapping)
+    rows, all_splits, made_by = _read(file, known, splits, length_tolerance)
     with _bar(epochs * len(all_splits)) as bar:
         results = list(
             score_splits(rows.features, rows.labels, names, all_splits, config, device=chosen, progress=bar.update)
@@ -95,14 +95,13 @@ def print_scores(content: dict[str, Any]) -> None:
 
 
 def _read(
-    file: Path, labels: Path, splits: Path, names: tuple[str, ...], length_tolerance: int
+    file: Path, known: dict[str, IntArray | Segments], splits: Path, length_tolerance: int
 ) -> tuple[LabelledRows, list[Split], dict[str, Any]]:
     """The rows the splits need with their labels, the splits, and what made the features."""
     from lcdc_extract.features import open_features
-    from lcdc_extract.labels import read_frame_labels, read_segments, read_splits
+    from lcdc_extract.labels import read_splits
     from lcdc_extract.score import label_rows
 
-    known = read_segments(labels, names) if labels.suffix == ".csv" else read_frame_labels(labels, names)
     found = read_splits(splits, known)
     videos = [video for split in found for video in (*split.train, *split.test)]
     with open_features(file) as features:
