@@ -32,6 +32,8 @@ BACKGROUND = "background"
 """The class of frames in which nothing happens, where a data set has one."""
 
 CSV_COLUMNS = ["video", "start", "end", "label"]
+TOLERANCE_SECONDS = 1.0
+"""By how much the last segment may outlast its video."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ class Segments:
         before = np.searchsorted(self.start_seconds, seconds, side="right") - 1  # -1: ahead of the first segment
         inside = (before >= 0) & (seconds < self.end_seconds[before])
         return np.where(inside, self.label[before], self.gap_label)
+
+    def check_end(self, video: str, last_seconds: float) -> None:
+        """Finds times that are not seconds, or those of another video, by the time of the video's last frame.
+
+        Raises:
+            LabelsError: a segment ends more than TOLERANCE_SECONDS later.
+        """
+        end = self.end_seconds[-1]
+        if end > last_seconds + TOLERANCE_SECONDS:
+            raise LabelsError(
+                f"the last segment of {video} ends at {end:g} s, its video at {last_seconds:g} s; expected segments "
+                "inside the video. Are they those of this video, in seconds?"
+            )
 
 
 def read_labels(labels: Path, mapping: Path | None = None) -> tuple[tuple[str, ...], dict[str, IntArray | Segments]]:

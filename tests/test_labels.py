@@ -100,6 +100,14 @@ def test_segments(tmp_path: Path) -> None:
     assert segments["b"].at(seconds).dtype == np.int64
 
 
+def test_segments_end_with_their_video(tmp_path: Path) -> None:
+    path = write(tmp_path / "labels.csv", "video,start,end,label\na,0,60,take\na,60,90,pour\n")
+    segments = read_segments(path, NAMES)["a"]
+    segments.check_end("a", 89.0)
+    with pytest.raises(LabelsError, match=r"the last segment of a ends at 90 s, its video at 88\.9 s; expected"):
+        segments.check_end("a", 88.9)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

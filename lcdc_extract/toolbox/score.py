@@ -36,7 +36,11 @@ def score(
     seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and the order of videos.")] = 0,
     sample_rate: Annotated[int, typer.Option(help="The network sees every N-th row.")] = 1,
     length_tolerance: Annotated[
-        int, typer.Option(min=0, help="Frames by which labels and video may differ at the end.")
+        int,
+        typer.Option(
+            min=0,
+            help="Frames by which label files and video may differ at the end. Segments may always end 1 s after it.",
+        ),
     ] = 0,
     background: Annotated[
         list[str] | None,
