@@ -188,13 +188,13 @@ def main() -> None:
     if not options.cuda_only:
         found = [row for batch in options.batch for row in rows("cpu", torch.float32, batch, options.seconds)]
         show(f"{about['cpu']}, {about['threads']} threads, torch {about['torch']}", found)
-        save(options.out / "ops-cpu.json", found, about)
+        save(options.out / "ops_cpu.json", found, about)
     if torch.cuda.is_available():
         from bench_ops_cuda import cuda_rows
 
         found = list(cuda_rows(options.seconds / 4))
         show(f"{about['gpu']}, torch {about['torch']}", found)
-        save(options.out / "ops-cuda.json", found, about)
+        save(options.out / "ops_cuda.json", found, about)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ frame repeated 16 times. Each is then scored on whole videos of other seeds: its
 ED-TCN on its fc_new_2. Views are cropped close around the actor, so that a CPU can do it.
 
 Usage: python benchmarks/evidence.py [--weights lcdc-synth] [--clips 480] [--steps 240] [--videos 8] [--size 64]
+                                     [--stride 5] [--epochs 200]
 """
 
 from __future__ import annotations
@@ -24,10 +25,9 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from lcdc_extract.config import CENTRE, SNIPPET_LENGTH, PreprocessConfig
+from lcdc_extract.config import CENTRE, SNIPPET_LENGTH
 from lcdc_extract.labels import Split
 from lcdc_extract.network.head import TemporalHead
-from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.score.score import ScoreConfig, score_splits
 from lcdc_extract.synth.actions import CLASSES
 from lcdc_extract.synth.render import View, render
@@ -36,11 +36,12 @@ from lcdc_extract.synth.videos import SyntheticVideo, draw_video
 from lcdc_extract.train.network import features, initialise_head
 from lcdc_extract.train.recipe import MODERN, Phase
 from lcdc_extract.train.synthetic import draw_batch
+from lcdc_extract.weights.file import Weights
 from lcdc_extract.weights.resolve import resolve_weights
 
 CPU = torch.device("cpu")
-MEAN = torch.tensor(PreprocessConfig().mean)[:, None, None]
 CLIP_FRAMES, BATCH = 24, 16
+FOLDS = 4
 CLIP_SEED, HEAD_SEED, VIDEO_SEED = 1_000, 7, 99
 
 Snippets = tuple[Tensor, Tensor]
@@ -70,20 +71,21 @@ VARIANTS: dict[str, Callable[[Tensor, Tensor], Snippets]] = {
 
 
 @torch.inference_mode()
-def encode(network: LCDC, frames: Tensor) -> tuple[Tensor, Tensor]:
+def encode(weights: Weights, frames: Tensor) -> tuple[Tensor, Tensor]:
     """Appearance and offsets of frames (T, 3, H, W) uint8."""
-    encoded = network.encoder((frames.float() - MEAN).contiguous(memory_format=torch.channels_last))
+    mean = torch.tensor(weights.info.preprocess.mean)[:, None, None]
+    encoded = weights.network.encoder((frames.float() - mean).contiguous(memory_format=torch.channels_last))
     return encoded.appearance, encoded.offsets
 
 
-def encode_clips(network: LCDC, count: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def encode_clips(weights: Weights, count: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Appearance, offsets and the labels of every window's centre, for `count` fresh clips."""
     starts = tuple(range(CLIP_FRAMES - SNIPPET_LENGTH + 1))
     phase = Phase("clips", "classify", epochs=1, batch=8, learning_rate=0.0, size=size, windows=starts)
     parts = []
     for number in tqdm(range(count // phase.batch), desc="clips"):
         batch = draw_batch(phase, (CLIP_SEED, number), CPU)
-        encoded = encode(network, batch.frames.flatten(0, 1))
+        encoded = encode(weights, batch.frames.flatten(0, 1))
         parts.append((*(x.unflatten(0, (phase.batch, CLIP_FRAMES)) for x in encoded), batch.labels))
     appearance, offsets, labels = (torch.cat(values) for values in zip(*parts, strict=True))
     return appearance, offsets, labels
@@ -147,24 +149,25 @@ def main() -> None:
     options.add_argument("--stride", type=int, default=5)
     options.add_argument("--epochs", type=int, default=200)
     given = options.parse_args()
+    if given.videos < FOLDS:
+        options.error(f"--videos is {given.videos}; expected at least {FOLDS}, one to test on in each fold")
     weights = resolve_weights(given.weights)
-    network = weights.network
-    network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    clips = encode_clips(network, given.clips, given.size)
+    weights.network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    clips = encode_clips(weights, given.clips, given.size)
     heads = {variant: train_head(clips, variant, given.steps) for variant in VARIANTS}
 
     rows: dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]] = {}
     labels = {}
     for index in tqdm(range(given.videos), desc="videos"):
         video = draw_video(VIDEO_SEED, index)
-        parts = [encode(network, frames) for frames in close_frames(video, given.size)]
+        parts = [encode(weights, frames) for frames in close_frames(video, given.size)]
         encoded = (torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
         centres = list(range(CENTRE, len(video) - CENTRE + 1, given.stride))
         rows[video.name] = describe(heads, encoded, centres)
         labels[video.name] = video.labels[centres]
 
     names = sorted(labels)
-    folds = [names[first::4] for first in range(4)]
+    folds = [names[first::FOLDS] for first in range(FOLDS)]
     splits = [
         Split(str(number), tuple(name for name in names if name not in test), tuple(test))
         for number, test in enumerate(folds, 1)

@@ -129,7 +129,7 @@ def main() -> None:
         }
         print(f"{name}: {100 * accuracy:.1f} +- {100 * margin:.1f} % (chance {100 / len(CLASSES):.1f} %)")
     results["cpu_seconds"] = round(time.process_time() - started)
-    print(f"wrote {save('frame-leak', results)}")
+    print(f"wrote {save('frame_leak', results)}")
 
 
 if __name__ == "__main__":

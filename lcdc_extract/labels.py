@@ -32,6 +32,8 @@ BACKGROUND = "background"
 """The class of frames in which nothing happens, where a data set has one."""
 
 CSV_COLUMNS = ["video", "start", "end", "label"]
+TOLERANCE_SECONDS = 1.0
+"""By how much the last segment may outlast its video."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,32 @@ class Segments:
         inside = (before >= 0) & (seconds < self.end_seconds[before])
         return np.where(inside, self.label[before], self.gap_label)
 
+    def check_end(self, video: str, last_seconds: float) -> None:
+        """Finds times that are not seconds, or those of another video, by the time of the video's last frame.
+
+        Raises:
+            LabelsError: a segment ends more than TOLERANCE_SECONDS later.
+        """
+        end = self.end_seconds[-1]
+        if end > last_seconds + TOLERANCE_SECONDS:
+            raise LabelsError(
+                f"the last segment of {video} ends at {end:g} s, its video at {last_seconds:g} s; expected segments "
+                "inside the video. Are they those of this video, in seconds?"
+            )
+
+
+def read_labels(labels: Path, mapping: Path | None = None) -> tuple[tuple[str, ...], dict[str, IntArray | Segments]]:
+    """Class names, and each video's labels by id: `labels` is a .csv file of segments or a directory of text files.
+
+    Without `mapping`, the classes are those of the mapping.txt beside `labels`.
+
+    Raises:
+        LabelsError: see `read_mapping`, `read_segments` and `read_frame_labels`.
+    """
+    names = read_mapping(mapping or labels.absolute().with_name("mapping.txt"))
+    read = read_segments if labels.suffix == ".csv" else read_frame_labels
+    return names, {**read(labels, names)}
+
 
 def read_mapping(path: Path) -> tuple[str, ...]:
     """The class names of a `mapping.txt`; a name's place is its id.
@@ -80,7 +108,7 @@ def read_mapping(path: Path) -> tuple[str, ...]:
         names[label] = name
     if sorted(names) != list(range(len(names))):
         raise LabelsError(
-            f"{path}: found the ids {_listed(sorted(names))}; expected 0 to {len(names) - 1} without a gap"
+            f"{path}: found the ids {listed(sorted(names))}; expected 0 to {len(names) - 1} without a gap"
         )
     return tuple(names[label] for label in range(len(names)))
 
@@ -152,7 +180,7 @@ def read_splits(directory: Path, labelled: Container[str] | None = None) -> list
         split = Split(number, read_bundle(train_path, labelled), read_bundle(test_path, labelled))
         both = sorted(set(split.train) & set(split.test))
         if both:
-            raise LabelsError(f"{train_path} and {test_path} share {_listed(both)}; expected no video in both")
+            raise LabelsError(f"{train_path} and {test_path} share {listed(both)}; expected no video in both")
         splits.append(split)
     return splits
 
@@ -166,10 +194,10 @@ def read_bundle(path: Path, labelled: Container[str] | None = None) -> tuple[str
     videos = tuple(line.removesuffix(".txt") for line in _lines(path) if line)
     twice = [video for video, count in Counter(videos).items() if count > 1]
     if twice:
-        raise LabelsError(f"{path} lists {_listed(twice)} more than once")
+        raise LabelsError(f"{path} lists {listed(twice)} more than once")
     missing = [video for video in videos if labelled is not None and video not in labelled]
     if missing:
-        raise LabelsError(f"{path} lists {len(missing)} videos without labels: {_listed(missing)}")
+        raise LabelsError(f"{path} lists {len(missing)} videos without labels: {listed(missing)}")
     return videos
 
 
@@ -215,7 +243,7 @@ def _unknown_class(path: Path, number: int, found: str, names: Sequence[str]) ->
     return LabelsError(f"{path}, line {number}: unknown class {found!r}; the classes are {', '.join(names)}")
 
 
-def _listed(items: Sequence[object], most: int = 10) -> str:
-    """The first few, and how many more there are."""
+def listed(items: Sequence[object], most: int = 10) -> str:
+    """The first few, and how many more there are, for a message."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(str(item) for item in items[:most]) + more

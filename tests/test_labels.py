@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from lcdc_extract.errors import LabelsError
-from lcdc_extract.labels import Split, read_frame_labels, read_mapping, read_segments, read_splits
+from lcdc_extract.labels import (
+    Segments,
+    Split,
+    read_frame_labels,
+    read_labels,
+    read_mapping,
+    read_segments,
+    read_splits,
+)
 
 NAMES = ("background", "take", "pour")
 
@@ -92,6 +100,14 @@ def test_segments(tmp_path: Path) -> None:
     assert segments["b"].at(seconds).dtype == np.int64
 
 
+def test_segments_end_with_their_video(tmp_path: Path) -> None:
+    path = write(tmp_path / "labels.csv", "video,start,end,label\na,0,60,take\na,60,90,pour\n")
+    segments = read_segments(path, NAMES)["a"]
+    segments.check_end("a", 89.0)
+    with pytest.raises(LabelsError, match=r"the last segment of a ends at 90 s, its video at 88\.9 s; expected"):
+        segments.check_end("a", 88.9)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -116,6 +132,20 @@ def test_segments_need_a_header_and_a_background(tmp_path: Path) -> None:
         read_segments(path, NAMES)
     with pytest.raises(LabelsError, match="gaps need the class background; the classes are take, pour"):
         read_segments(path, NAMES[1:])
+
+
+def test_labels_of_either_kind(tmp_path: Path) -> None:
+    write(tmp_path / "mapping.txt", "0 background\n1 take\n")
+    other = write(tmp_path / "other.txt", "0 take\n1 background\n")
+    write(tmp_path / "groundTruth" / "S1" / "a.txt", "take\nbackground\n")
+    write(tmp_path / "labels.csv", "video,start,end,label\nS1/a,0,1,take\n")
+    names, labels = read_labels(tmp_path / "groundTruth")
+    assert names == ("background", "take")
+    assert {video: row.tolist() for video, row in labels.items()} == {"S1/a": [1, 0]}
+    names, labels = read_labels(tmp_path / "labels.csv", other)
+    assert names == ("take", "background")
+    assert isinstance(labels["S1/a"], Segments)
+    assert labels["S1/a"].at(np.array([0.5, 1.0])).tolist() == [0, 1]
 
 
 def test_splits(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ Features that are not in a file can be scored too:
 """
 
 from lcdc_extract.score.metrics import Scores, mean_scores
-from lcdc_extract.score.report import check_folder, summary, write_split
+from lcdc_extract.score.report import check_folder, summary, write_results
 from lcdc_extract.score.rows import LabelledRows, label_rows
 from lcdc_extract.score.score import CONVENTIONS, ScoreConfig, SplitResult, ignored_classes, score_splits
 
@@ -23,5 +23,5 @@ __all__ = [
     "mean_scores",
     "score_splits",
     "summary",
-    "write_split",
+    "write_results",
 ]

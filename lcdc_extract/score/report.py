@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lcdc_extract import plots
@@ -15,6 +18,9 @@ from lcdc_extract.score.metrics import Scores, mean_scores
 from lcdc_extract.score.rows import LabelledRows
 from lcdc_extract.score.score import CONVENTIONS, ScoreConfig, SplitResult, ignored_classes
 
+UNFINISHED = ".unfinished-"
+"""What the name of a folder of results begins with while they are written."""
+
 
 def check_folder(folder: Path) -> None:
     """Cheap checks before the work: nothing is there that would mix with the results, and there is a place for them.
@@ -22,17 +28,53 @@ def check_folder(folder: Path) -> None:
     Raises:
         OutputError: says what is in the way.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
         raise OutputError(f"--out {folder} is there already. Choose another, or remove it.")
-    if not os.access(folder.absolute().parent, os.W_OK | os.X_OK):
-        raise OutputError(f"--out {folder}: the folder {folder.absolute().parent} is not there or cannot be written to")
+    place = folder if folder.exists() else folder.absolute().parent
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        raise OutputError(f"--out {folder}: the folder {place} is not there or cannot be written to")
+    if folder.exists() and any(not path.name.startswith(UNFINISHED) for path in folder.iterdir()):
+        raise OutputError(f"--out {folder} is there already. Choose another, or remove it.")
 
 
-def write_split(folder: Path, result: SplitResult, rows: LabelledRows, names: Sequence[str], *, pictures: bool) -> None:
-    """Writes `split_<K>/<video>.txt`, and `split_<K>/<video>.png` if `pictures`.
+def write_results(
+    folder: Path,
+    results: Sequence[SplitResult],
+    rows: LabelledRows,
+    names: Sequence[str],
+    content: dict[str, Any],
+    *,
+    pictures: bool,
+) -> None:
+    """Writes `scores.json`, which says `content`, and per test video `split_<K>/<video>.txt` and, if asked, `.png`.
 
-    The text is what MS-TCN's code writes: a heading, then one line with a class name per row of features.
+    All of it or nothing, so that a run that fails here does not keep the next one out.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written to.
     """
+    new = not folder.exists()
+    try:
+        folder.mkdir(exist_ok=True)
+        # inside the folder, which may be on a disk of its own: only there is a rename certain to need no more room
+        with TemporaryDirectory(prefix=UNFINISHED, dir=folder, ignore_cleanup_errors=True) as place:
+            unfinished = Path(place)
+            for result in results:
+                _write_split(unfinished, result, rows, names, pictures=pictures)
+            (unfinished / "scores.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            for path in sorted(unfinished.iterdir(), reverse=True):  # scores.json last
+                path.rename(folder / path.name)
+    except OSError as error:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise OutputError(f"--out {folder} cannot be written: {error}. The results are not stored.") from error
+
+
+def _write_split(
+    folder: Path, result: SplitResult, rows: LabelledRows, names: Sequence[str], *, pictures: bool
+) -> None:
+    """The text is what MS-TCN's code writes: a heading, then one line with a class name per row of features."""
     for video, predicted in result.predicted.items():
         text = folder / f"split_{result.split.name}" / f"{video}.txt"
         text.parent.mkdir(parents=True, exist_ok=True)

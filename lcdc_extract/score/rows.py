@@ -22,12 +22,12 @@ class LabelledRows:
     seconds: dict[str, FloatArray]
     """(T,): when the row's frame is shown."""
     notes: list[str]
-    """Where labels were filled in, in words."""
+    """Where labels were filled in or look odd, in words."""
 
 
 def label_rows(
     file: FeatureFile,
-    labels: Mapping[str, IntArray] | Mapping[str, Segments],
+    labels: Mapping[str, IntArray | Segments],
     videos: Iterable[str],
     length_tolerance: int = 0,
 ) -> LabelledRows:
@@ -36,7 +36,7 @@ def label_rows(
     Where the rows go up to `length_tolerance` frames past the labels, the last label is repeated, and a note says so.
 
     Raises:
-        LabelsError: videos are not in the file, or labels and video differ more in length.
+        LabelsError: videos are not in the file, labels and video differ more in length, or segments go on behind it.
     """
     wanted = sorted(set(videos))
     _check_all_there(file, wanted)
@@ -44,6 +44,11 @@ def label_rows(
     for name in wanted:
         video, known = file[name], labels[name]
         if isinstance(known, Segments):
+            last_seconds = _last_seconds(video)
+            known.check_end(name, last_seconds)
+            if known.end_seconds[-1] < last_seconds / 10:
+                end = f"the last segment ends at {known.end_seconds[-1]:g} s, the video at {last_seconds:g} s"
+                rows.notes.append(f"{name}: {end}; are the times in seconds?")
             rows.labels[name] = known.at(video.time_seconds)
         else:
             missing = _missing_frames(name, video, len(known), length_tolerance)
@@ -81,3 +86,13 @@ def _missing_frames(name: str, video: VideoFeatures, labelled: int, tolerance: i
             "label or leaves labels out."
         )
     return missing
+
+
+def _last_seconds(video: VideoFeatures) -> float:
+    """When the last frame is shown: frames go on behind the last row at the pace of those before."""
+    index, seconds = video.frame_index, video.time_seconds
+    behind = int(video.attributes["frames_decoded"]) - 1 - int(index[-1])
+    rate = float(video.attributes["frames_per_second"])  # 0 where the container does not say
+    if seconds[-1] > seconds[0]:
+        rate = float((index[-1] - index[0]) / (seconds[-1] - seconds[0]))
+    return float(seconds[-1]) + (behind / rate if rate else 0.0)

@@ -98,7 +98,8 @@ def bundles(names: Sequence[str]) -> dict[str, str]:
     files = {}
     for split in range(count):
         test = names[split::count]
-        train = [name for name in names if name not in test]
+        tested = set(test)
+        train = [name for name in names if name not in tested]
         for part, members in (("train", train), ("test", test)):
             files[f"{part}.split{split + 1}.bundle"] = "".join(f"{name}.txt\n" for name in members)
     return files
@@ -187,12 +188,12 @@ def _record(video: SyntheticVideo) -> VideoRecord:
 
 
 def _write_splits(folder: Path, names: Sequence[str]) -> None:
-    """Those of an earlier run with fewer videos are replaced."""
-    first = [folder / name for name in bundles(names) if ".split1." in name]
-    num_earlier = sum(len(path.read_text().splitlines()) for path in first if path.exists())
-    earlier = bundles(names[:num_earlier]) if num_earlier >= 2 else {}
-    for name, text in bundles(names).items():
-        path = folder / name
-        if path.exists() and path.read_text() == earlier.get(name):
-            write_and_rename(path, text)
-        _write_text(path, text)
+    """Those of an earlier run with fewer videos are replaced, each by itself: a run may stop between any two."""
+    wanted = bundles(names)
+    there = {name: (folder / name).read_text() for name in wanted if (folder / name).exists()}
+    sets = (bundles(names[:count]) for count in range(2, len(names)))
+    earlier = {name for smaller in sets for name, text in smaller.items() if there.get(name) == text}
+    for name, text in wanted.items():
+        if name in earlier and there[name] != text:
+            write_and_rename(folder / name, text)
+        _write_text(folder / name, text)

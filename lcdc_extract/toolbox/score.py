@@ -14,7 +14,7 @@ from lcdc_extract.terminal import err, out, plain_errors
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from lcdc_extract.labels import Split
+    from lcdc_extract.labels import IntArray, Segments, Split
     from lcdc_extract.score import LabelledRows
 
 LOG_EVERY_SECONDS = 30.0
@@ -36,7 +36,11 @@ def score(
     seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and the order of videos.")] = 0,
     sample_rate: Annotated[int, typer.Option(help="The network sees every N-th row.")] = 1,
     length_tolerance: Annotated[
-        int, typer.Option(min=0, help="Frames by which labels and video may differ at the end.")
+        int,
+        typer.Option(
+            min=0,
+            help="Frames by which label files and video may differ at the end. Segments may always end 1 s after it.",
+        ),
     ] = 0,
     background: Annotated[
         list[str] | None,
@@ -48,9 +52,9 @@ def score(
 ) -> None:
     """Train ED-TCN on features and frame labels, and score its segmentation of each split's test videos."""
     from lcdc_extract import plots
-    from lcdc_extract.labels import read_mapping
+    from lcdc_extract.labels import read_labels
     from lcdc_extract.pipeline.setup import choose_device
-    from lcdc_extract.score import ScoreConfig, check_folder, score_splits, summary, write_split
+    from lcdc_extract.score import ScoreConfig, check_folder, score_splits, summary, write_results
 
     config = ScoreConfig(epochs, seed, sample_rate, tuple(background) if background else None)
     chosen = choose_device(device)
@@ -58,22 +62,21 @@ def score(
     check_folder(folder)
     if pictures:
         plots.require_matplotlib()
-    names = read_mapping(mapping or labels.absolute().with_name("mapping.txt"))
-    rows, all_splits, made_by = _read(file, labels, splits, names, length_tolerance)
-    results = []
+    names, known = read_labels(labels, mapping)
+    rows, all_splits, made_by = _read(file, known, splits, length_tolerance)
     with _bar(epochs * len(all_splits)) as bar:
-        for result in score_splits(
-            rows.features, rows.labels, names, all_splits, config, device=chosen, progress=bar.update
-        ):
-            write_split(folder, result, rows, names, pictures=pictures)
-            results.append(result)
+        results = list(
+            score_splits(rows.features, rows.labels, names, all_splits, config, device=chosen, progress=bar.update)
+        )
     content = made_by | {"device": str(chosen), "notes": rows.notes} | summary(results, names, config)
-    text = json.dumps(content, indent=2)
-    (folder / "scores.json").write_text(text + "\n", encoding="utf-8")
-    if json_output:
-        typer.echo(text)
-    else:
-        print_scores(content)
+    try:
+        write_results(folder, results, rows, names, content, pictures=pictures)
+    finally:  # scores that cannot be stored are worth reading all the same
+        if json_output:
+            typer.echo(json.dumps(content, indent=2))
+        else:
+            print_scores(content)
+    if not json_output:
         out.print(f"predictions and scores.json are in {folder}", soft_wrap=True)
 
 
@@ -96,14 +99,13 @@ def print_scores(content: dict[str, Any]) -> None:
 
 
 def _read(
-    file: Path, labels: Path, splits: Path, names: tuple[str, ...], length_tolerance: int
+    file: Path, known: dict[str, IntArray | Segments], splits: Path, length_tolerance: int
 ) -> tuple[LabelledRows, list[Split], dict[str, Any]]:
     """The rows the splits need with their labels, the splits, and what made the features."""
     from lcdc_extract.features import open_features
-    from lcdc_extract.labels import read_frame_labels, read_segments, read_splits
+    from lcdc_extract.labels import read_splits
     from lcdc_extract.score import label_rows
 
-    known = read_segments(labels, names) if labels.suffix == ".csv" else read_frame_labels(labels, names)
     found = read_splits(splits, known)
     videos = [video for split in found for video in (*split.train, *split.test)]
     with open_features(file) as features:

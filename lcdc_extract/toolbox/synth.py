@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcdc_extract.terminal import INTERRUPTED, err, out, plain_errors
+from lcdc_extract.terminal import out, plain_errors, stoppable
 
 if TYPE_CHECKING:
     from lcdc_extract.synth.videos import SyntheticVideo
@@ -31,9 +31,10 @@ def synth(
 ) -> None:
     """Write videos of nine actions that differ by motion only, with labels and splits as MS-TCN reads them.
 
-    Stopped by Ctrl-C, finished videos are kept: the same command continues.
+    Stopped by Ctrl-C or killed, finished videos are kept: the same command continues.
     """
-    try:
+    kept = f"Stopped. Finished videos in {folder} are kept; the same command continues."
+    with stoppable(lambda: kept):
         from lcdc_extract.pipeline.setup import choose_device  # inside: importing torch may be interrupted too
         from lcdc_extract.synth.write import check_set, write_set
 
@@ -41,9 +42,6 @@ def synth(
         place = choose_device(device)
         with closing(_Progress(videos)) as progress:
             records = write_set(folder, num_videos=videos, seed=seed, pixels=size, device=place, report=progress)
-    except KeyboardInterrupt:
-        err.print(f"Stopped. Finished videos in {folder} are kept; the same command continues.", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
     print_set(folder, records)
 
 

@@ -72,6 +72,7 @@ def test_devices_without_kernels_and_unknown_choices() -> None:
         ops.warp(X, OFFSET, implementation="fast")  # type: ignore[arg-type]
 
 
+@pytest.mark.timeout(600)
 def test_import_loads_nothing_and_one_openmp_runs_everything() -> None:
     """A second OpenMP runtime would mean a second pool of threads that fight over the cores."""
     script = """
@@ -85,4 +86,4 @@ assert [name for name in names if "liblcdc_cpu" in name]
 assert len([name for name in names if "libgomp" in name or "libiomp" in name or "libomp" in name]) == 1, names
 assert float(torch.tensor(1e-42) * 0.5) > 0, "denormals are flushed"
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=280)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +17,12 @@ from typer.testing import CliRunner
 from lcdc_extract import plots, toolbox
 from lcdc_extract.errors import ConfigError, LabelsError
 from lcdc_extract.features import Failure, FeatureStore, RunRecord
+from lcdc_extract.features.reader import VideoFeatures
 from lcdc_extract.labels import Split
 from lcdc_extract.score import ScoreConfig, Scores, ignored_classes, score_splits
 from lcdc_extract.score.metrics import lea_scores, mstcn_scores
+from lcdc_extract.score.report import UNFINISHED
+from lcdc_extract.score.rows import _last_seconds
 
 NAMES = ["background", "take", "pour"]
 VIDEOS = ["S1/a", "S1/b", "S2/a", "S2/b"]
@@ -205,6 +213,43 @@ def test_segments_in_a_csv_file(data: Path) -> None:
     assert (data / "one" / "scores.json").read_text() == (data / "two" / "scores.json").read_text()
 
 
+def score_with_segments(data: Path, end: float) -> tuple[int, str]:
+    """Each video has one segment, which ends then; their last frame is shown at 4.8 s."""
+    lines = [f"{video},0,{end},take" for video in VIDEOS]
+    (data / "segments.csv").write_text("\n".join(["video,start,end,label", *lines]))
+    code, _, errors = run(
+        data / "feats.h5", "--labels", data / "segments.csv", "--splits", data / "splits", "--epochs", "1",
+        "--no-pictures",
+    )  # fmt: skip
+    return code, errors
+
+
+def test_segments_that_go_on_behind_the_end(data: Path) -> None:
+    code, errors = score_with_segments(data, 5.9)
+    assert code == 2
+    assert "the last segment of S1/a ends at 5.9 s, its video at 4.8 s; expected segments inside the video" in errors
+    code, errors = score_with_segments(data, 5.8)
+    assert code == 0
+    assert "note" not in errors
+
+
+def test_segments_in_minutes(data: Path) -> None:
+    code, errors = score_with_segments(data, 0.08)
+    assert code == 0
+    assert "note: S2/b: the last segment ends at 0.08 s, the video at 4.8 s; are the times in seconds?" in errors
+
+
+@pytest.mark.parametrize(("rows", "rate"), [([0, 10, 20], 0.0), ([7], 10.0)])
+def test_segments_may_reach_the_end_of_a_video_behind_its_last_row(rows: list[int], rate: float) -> None:
+    """60 frames at 10 per second: the last one is shown at 5.9 s."""
+    count = len(rows)
+    video = VideoFeatures(
+        np.zeros((count, 1024), np.float32), np.array(rows), np.array(rows) / 10, np.zeros(count, np.bool_),
+        {"frames_decoded": 60, "frames_per_second": rate},
+    )  # fmt: skip
+    assert _last_seconds(video) == pytest.approx(5.9)
+
+
 def test_labels_that_end_early(data: Path) -> None:
     """49 frames, the last row is that of frame 48."""
     names = [NAMES[label] for label in frame_labels("S2/a")]
@@ -245,6 +290,34 @@ def test_videos_without_labels(data: Path) -> None:
     code, _, errors = run(*inputs(data))
     assert code == 2
     assert "test.split1.bundle lists 1 videos without labels: S9/x" in errors
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+@pytest.mark.parametrize("file", ["split_1/S2/b.txt", "split_1/S2/b.png", "scores.json"])
+def test_a_disk_that_fills_up(data: Path, monkeypatch: pytest.MonkeyPatch, file: str, there_before: bool) -> None:
+    folder, opened = data / "feats-score", io.open
+
+    def full(path: Path | str, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if str(path).endswith(file) and "w" in mode:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, mode, *arguments, **options)
+
+    if there_before:
+        folder.mkdir()
+        (folder / f"{UNFINISHED}of-a-run-that-was-killed").mkdir()
+    before = sorted(data.rglob("*"))
+    with monkeypatch.context() as patch:
+        for module in (io, builtins):
+            patch.setattr(module, "open", full)
+        code, output, errors = run(*inputs(data))
+    assert code == 2
+    assert f"--out {folder} cannot be written: [Errno 28] No space left on device" in errors
+    assert "MS-TCN" in output, "the scores are printed all the same"
+    assert "scores.json are in" not in output
+    assert sorted(data.rglob("*")) == before
+    assert run(*inputs(data))[0] == 0, "the same command is not refused"
+    assert (folder / "scores.json").exists()
+    assert sorted(folder.rglob("b.*")) == [folder / "split_1" / "S2" / f"b.{suffix}" for suffix in ("png", "txt")]
 
 
 def test_refusals(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 import json
+import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +157,39 @@ def test_stopped_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert contents(tmp_path / "out") == contents(tmp_path / "at-once")
 
 
-def test_ctrl_c_says_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("replaced", range(9))
+def test_a_growing_set_killed_among_its_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: int) -> None:
+    """2 videos become 8; whichever of the 8 bundles is the last one written, the same command goes on."""
+    names = [videos.video_name(index) for index in range(8)]
+    for name, text in bundles(names[:2]).items():
+        (tmp_path / name).write_text(text)
+    written: list[Path] = []
+
+    def killed(path: Path, text: str) -> None:
+        if len(written) == replaced:
+            raise KeyboardInterrupt
+        written.append(path)
+        path.write_text(text)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(write, "write_and_rename", killed)
+        write._write_splits(tmp_path, names)
+    assert len(written) == replaced
+    write._write_splits(tmp_path, names)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == bundles(names)
+
+
+@pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_says_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, expected: int
+) -> None:
     def interrupted(*arguments: object) -> None:
-        raise KeyboardInterrupt
+        assert signal.getsignal(sent) is not signal.SIG_DFL, "it would end the tests"
+        signal.raise_signal(sent)
 
     monkeypatch.setattr(write, "encode_mp4", interrupted)
     code, output = run(tmp_path / "out", "--videos", 2, "--seed", 1, "--size", PIXELS, "--device", "cpu")
-    assert code == 130
+    assert code == expected
     assert "the same command continues" in output
 
 

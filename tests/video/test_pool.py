@@ -125,19 +125,21 @@ def test_frames_larger_than_a_slot(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("decoder", ["decord", "av"])
 def test_hung_child_is_stopped_and_the_rest_goes_on(decoder: str, long_clip: Path) -> None:
-    with DecoderPool(copies(long_clip, 3), decoder=decoder, decoders=1, timeout_seconds=3) as pool:
+    with DecoderPool(copies(long_clip, 3), decoder=decoder, decoders=1) as pool:
         events = iter(pool)
         chunk = first_chunk(events)
         hung = pool._children[0].pid
         os.kill(hung, signal.SIGSTOP)
         chunk.release()
+        pool._timeout_seconds = 3  # for this child only: others may need longer to start on a busy machine
+        failed = next(event for event in events if not isinstance(event, FrameChunk) or event.release())
+        pool._timeout_seconds = 60
         rest = drain(events)
         assert not alive(hung)
-    failed = rest[0]
     assert isinstance(failed, VideoFailed)
     assert failed.reason.startswith("the decoder gave no sign of life for 3 s at about frame ")
     assert "--decode-timeout" in failed.reason
-    assert [type(event) for event in rest[1:]] == [VideoOpened, VideoEnded] * 2
+    assert [type(event) for event in rest] == [VideoOpened, VideoEnded] * 2
 
 
 def test_decoder_that_spins_while_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +172,7 @@ def test_error_nobody_thought_of_is_shown(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_child_waits_for_slots_and_is_not_blamed_for_it(long_clip: Path) -> None:
-    timeout_seconds = 1.0
+    timeout_seconds = 4.0
     held: list[FrameChunk] = []
     with DecoderPool([source(long_clip)], decoders=1) as pool:
         events = iter(pool)
@@ -180,10 +182,11 @@ def test_child_waits_for_slots_and_is_not_blamed_for_it(long_clip: Path) -> None
         connection = pool._children[0].connection
         assert not connection.poll(0.5), "no frame is decoded into a slot in use"
         before = [chunk.rgb.copy() for chunk in held]
-        threading.Timer(3 * timeout_seconds, lambda: [chunk.release() for chunk in held]).start()
-        next_chunk = first_chunk(events)  # waits three times the timeout
+        threading.Timer(1.5 * timeout_seconds, lambda: [chunk.release() for chunk in held]).start()
+        next_chunk = first_chunk(events)  # waits longer than the timeout; then the child has all of it for a chunk
         assert next_chunk.index[0] == SLOTS * 64
         next_chunk.release()
+        pool._timeout_seconds = 60
         rest = drain(events)
     assert [type(event) for event in rest] == [VideoEnded]
     assert [[read_number(picture) for picture in rgb] for rgb in before] == [
@@ -196,23 +199,22 @@ def test_slow_consumer_is_not_the_childs_fault(long_clip: Path) -> None:
         events = iter(pool)
         chunks = [first_chunk(events) for _ in range(SLOTS)]
         child = pool._children[0].pid
-        pool._timeout_seconds = 1.0
+        pool._timeout_seconds = 5.0
         os.kill(child, signal.SIGSTOP)
         for chunk in chunks:
             chunk.release()
-        threading.Timer(2.8, os.kill, (child, signal.SIGCONT)).start()
-        time.sleep(2.4)  # nobody asks the pool meanwhile; all it may blame the child for is what follows
+        time.sleep(4.5)  # nobody asks the pool meanwhile; all it may blame the child for is what follows
+        threading.Timer(1.2, os.kill, (child, signal.SIGCONT)).start()  # one wait in vain, of the 1 s that waits last
         rest = drain(events)
     assert [type(event) for event in rest] == [VideoEnded]
 
 
 def test_nothing_is_left_behind(long_clip: Path) -> None:
-    shared_before, files_before = set(os.listdir("/dev/shm")), len(os.listdir("/proc/self/fd"))
+    files_before = len(os.listdir("/proc/self/fd"))  # frames live in memory that has a descriptor and no name
     with DecoderPool(copies(long_clip, 4), decoders=2) as pool:
         chunk = first_chunk(iter(pool))
         pids = [child.pid for child in pool._children]
     assert not any(alive(pid) for pid in pids)
-    assert set(os.listdir("/dev/shm")) == shared_before
     assert read_number(chunk.rgb[5]) == chunk.index[5], "a chunk outlives the pool"
     chunk.release()
     del chunk, pool

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,21 @@ os.chdir(os.environ.get("GO_TO", "."))
 with DecoderPool([VideoSource(str(i), Path(sys.argv[1])) for i in range(2)], timeout_seconds=600) as pool:
     events = iter(pool)
     if len(sys.argv) > 2:  # show the children's ids once they run, then keep waiting
-        import threading
-        threading.Timer(1.0, lambda: print(*[child.pid for child in pool._children], flush=True)).start()
+        import threading, time
+        def show():
+            while len(pool._children) < 2:
+                time.sleep(0.05)
+            print(*[child.pid for child in pool._children], flush=True)
+        threading.Thread(target=show, daemon=True).start()
     print(sum(len(event) for event in events if isinstance(event, FrameChunk) and not event.release()))
+"""
+
+SPIN = """
+import os
+from pathlib import Path
+Path(__file__).with_name(f"{os.getpid()}.spins").touch()
+while True:
+    pass
 """
 
 
@@ -49,10 +62,10 @@ def gone(pid: int) -> bool:
         return True
 
 
-def wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 30
-    while not all(gone(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"of {pids} some live on"
+def wait_until(true: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + 100
+    while not true():
+        assert time.monotonic() < deadline, otherwise
         time.sleep(0.05)
 
 
@@ -65,7 +78,7 @@ def test_importing_loads_neither_decoder_nor_torch() -> None:
 
 def test_script_without_main_guard(tmp_path: Path) -> None:
     with start(SCRIPT, str(render_clip(tmp_path / "a.mp4", num_frames=20))) as script:
-        assert script.communicate(timeout=60) == ("40\n", "")
+        assert script.communicate(timeout=200) == ("40\n", "")
 
 
 def test_modules_in_the_current_folder_do_not_get_in_the_way(tmp_path: Path) -> None:
@@ -74,7 +87,7 @@ def test_modules_in_the_current_folder_do_not_get_in_the_way(tmp_path: Path) -> 
     path = render_clip(tmp_path / "a.mp4", num_frames=20)
     (tmp_path / "numpy.py").write_text("raise ImportError('not this one')")
     with start(SCRIPT, str(path), GO_TO=str(tmp_path)) as script:
-        assert script.communicate(timeout=60) == ("40\n", "")
+        assert script.communicate(timeout=200) == ("40\n", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -82,12 +95,13 @@ def test_children_end_with_the_script_even_if_they_spin(number: int, tmp_path: P
     path = render_clip(tmp_path / "a.mp4")
     spinning = tmp_path / "modules"
     spinning.mkdir()
-    (spinning / "decord.py").write_text("while True: pass")
+    (spinning / "decord.py").write_text(SPIN)
     with start(SCRIPT, str(path), "show", PYTHONPATH=f"{ROOT}{os.pathsep}{spinning}") as script:
         assert script.stdout is not None
         pids = [int(word) for word in script.stdout.readline().split()]
         assert len(pids) == 2
+        wait_until(lambda: all((spinning / f"{pid}.spins").exists() for pid in pids), "not all children started")
         assert not any(gone(pid) for pid in pids)
         os.killpg(script.pid, number) if number == signal.SIGINT else os.kill(script.pid, number)
-        script.wait(timeout=30)
-        wait_until_gone(pids)
+        script.wait(timeout=60)
+        wait_until(lambda: all(gone(pid) for pid in pids), f"of {pids} some live on")
