@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lcdc_extract.errors import LabelsError
-from lcdc_extract.labels import IntArray, Segments, read_bundle, read_frame_labels, read_mapping, read_segments
+from lcdc_extract.labels import IntArray, Segments, listed, read_bundle, read_labels
 from lcdc_extract.train.batch import IGNORED
 from lcdc_extract.train.config import TrainConfig
 from lcdc_extract.train.frames import VideoFrames
@@ -17,8 +17,6 @@ from lcdc_extract.video import VideoSource, discover
 
 TOLERANCE_FRAMES = 8
 """By how many frames a video and its labels may differ at the end: the common labels of 50 Salads lack 8."""
-TOLERANCE_SECONDS = 1.0
-"""By how much the last segment may outlast its video."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +41,14 @@ def read_dataset(config: TrainConfig) -> Dataset:
     """
     assert config.videos is not None, "TrainConfig checks it"
     assert config.labels is not None, "TrainConfig checks it"
-    names = read_mapping(config.mapping or config.labels.absolute().with_name("mapping.txt"))
-    read = read_segments if config.labels.suffix == ".csv" else read_frame_labels
-    labels: dict[str, IntArray | Segments] = {**read(config.labels, names)}
+    names, labels = read_labels(config.labels, config.mapping)
     videos = {video.id: video for video in discover([str(config.videos)])}
     validation = read_bundle(config.validation, labels) if config.validation else ()
     if config.split:
         train: Sequence[str] = read_bundle(config.split, labels)
         both = sorted(set(train) & set(validation))
         if both:
-            raise LabelsError(
-                f"{config.split} and {config.validation} share {_listed(both)}; expected no video in both"
-            )
+            raise LabelsError(f"{config.split} and {config.validation} share {listed(both)}; expected no video in both")
     else:
         _check_without_split(config.videos, config.labels, videos, labels)
         train = [name for name in videos if name not in validation]
@@ -62,7 +56,7 @@ def read_dataset(config: TrainConfig) -> Dataset:
             raise LabelsError(f"{config.validation} lists every video of {config.videos}; none is left to train on")
     missing = sorted({*train, *validation} - set(videos))
     if missing:
-        raise LabelsError(f"{config.videos} holds no video named {_listed(missing)}, which the split lists")
+        raise LabelsError(f"{config.videos} holds no video named {listed(missing)}, which the split lists")
     return Dataset(names, labels, *(tuple(videos[name] for name in part) for part in (train, validation)))
 
 
@@ -73,12 +67,7 @@ def frame_labels(video: VideoSource, frames: VideoFrames, labels: IntArray | Seg
         LabelsError: video and labels differ in length by more than the tolerance.
     """
     if isinstance(labels, Segments):
-        end, last = labels.end_seconds[-1], frames.seconds[-1]
-        if end > last + TOLERANCE_SECONDS:
-            raise LabelsError(
-                f"the last segment of {video.id} ends at {end:g} s, its video {video.path} at {last:g} s; expected "
-                "segments inside the video. Are they those of this video, in seconds?"
-            )
+        labels.check_end(str(video.path), float(frames.seconds[-1]))
         return labels.at(frames.seconds)
     if abs(len(labels) - frames.decoded) > TOLERANCE_FRAMES:
         raise LabelsError(
@@ -93,14 +82,9 @@ def _check_without_split(videos: Path, labels: Path, have_video: Iterable[str], 
     unlabelled, unseen = sorted(set(have_video) - set(have_labels)), sorted(set(have_labels) - set(have_video))
     if unlabelled and not set(have_video) & set(have_labels):
         raise LabelsError(
-            f"no video of {videos} has labels in {labels}: the videos are {_listed(unlabelled)}, the labels those of "
-            f"{_listed(unseen)}. Expected the same path without extension, as in videos/S1/a.mp4 and labels/S1/a.txt."
+            f"no video of {videos} has labels in {labels}: the videos are {listed(unlabelled)}, the labels those of "
+            f"{listed(unseen)}. Expected the same path without extension, as in videos/S1/a.mp4 and labels/S1/a.txt."
         )
     for found, what in ((unlabelled, f"has no labels in {labels}"), (unseen, f"has labels but is not in {videos}")):
         if found:
-            raise LabelsError(f"{_listed(found)} {what}; add what is missing, or name the videos to use with --split")
-
-
-def _listed(items: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+            raise LabelsError(f"{listed(found)} {what}; add what is missing, or name the videos to use with --split")

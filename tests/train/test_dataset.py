@@ -118,7 +118,7 @@ def test_segments_label_frames_by_time() -> None:
     assert frame_labels(*video(8), segments, 1).tolist() == [0, 0, 1, 1, 0, 2, 2, 0]
     assert frame_labels(*video(8, 2), segments, 2).tolist() == [0, 1, 0, 2]
     late = Segments(np.array([0.2]), np.array([1.8]), np.array([1]), gap_label=0)
-    with pytest.raises(LabelsError, match=r"ends at 1\.8 s, its video a\.mp4 at 0\.7 s"):
+    with pytest.raises(LabelsError, match=r"a\.mp4 ends at 1\.8 s, its video at 0\.7 s"):
         frame_labels(*video(8), late, 1)
 
 
