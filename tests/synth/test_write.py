@@ -5,9 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import signal
-import subprocess
-import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ from lcdc_extract.synth.actions import CLASSES
 from lcdc_extract.synth.videos import draw_video, render_video
 from lcdc_extract.synth.write import VideoRecord, bundles, write_set
 from lcdc_extract.toolbox import app
-from lcdc_extract.toolbox.synth import _Progress
 
 CPU = torch.device("cpu")
 PIXELS = 32
@@ -292,22 +289,3 @@ def test_the_command(tmp_path: Path) -> None:
     assert f"synth-0001: {frames[1]} frames" in output
     assert "open_close" in output
     assert f"next: lcdc-extract {tmp_path}/out/videos --out {tmp_path}/out/feats.h5" in output
-
-
-def test_the_bar_knows_how_much_is_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    first, second = (draw_video(1, index) for index in (0, 1))
-    with closing(_Progress(2)) as progress:
-        progress(first, 32)
-        assert progress._bar is not None
-        assert progress._bar.total == 2 * len(first)
-        progress(first, len(first) - 32)
-        progress(second, len(second))
-        assert progress._bar.n == progress._bar.total == len(first) + len(second)
-    assert "2/2 videos" in capsys.readouterr().err
-
-
-def test_help_needs_no_torch() -> None:
-    code = "import sys; from lcdc_extract import toolbox; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
