@@ -138,6 +138,6 @@ SYNTHETIC_GPU = dataclasses.replace(
     encoder_rate=0.5,
     layout_loss=0.3,
 )
-"""Meant for ten to thirty minutes of one large GPU."""
+"""The same with the batches of one large GPU, and gradients of the encoder at full size; not tried on one yet."""
 
 RECIPES = {"authors": AUTHORS, "modern": MODERN, "synthetic-cpu": SYNTHETIC_CPU, "synthetic-gpu": SYNTHETIC_GPU}
