@@ -54,7 +54,7 @@ def stored_form(tensors: dict[str, Tensor], storage: Storage) -> dict[str, tuple
 
 
 def quantise(kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """kernel (out, in, ...) float32; returns int8 of that shape and float32 scales: (out,), or (out, in) of 5-D ones."""
+    """kernel (out, in, ...) float32; returns int8 of that shape and scales (out,), or (out, in) of 5-D kernels."""
     largest = kernel.flatten(_scaled_axes(kernel)).abs().amax(dim=-1)
     scale = torch.where(largest > 0, largest / LEVELS, torch.ones_like(largest))
     levels = (kernel / _along(scale, kernel)).round().clamp(-LEVELS, LEVELS)
