@@ -120,8 +120,8 @@ SYNTHETIC_CPU = dataclasses.replace(
     phases=(
         Phase("frames", "layout", epochs=20, batch=20, learning_rate=1e-3, size=64, batch_norm="trained"),
         Phase("close", "classify", epochs=7, batch=8, learning_rate=3e-4, size=64, windows=_WINDOWS),
-        Phase("wider", "classify", epochs=6, batch=4, learning_rate=1.5e-4, size=128, windows=_WINDOWS),
-        Phase("full", "classify", epochs=2, batch=2, learning_rate=1e-4, windows=_WINDOWS, frozen="encoder"),
+        Phase("wider", "classify", epochs=5, batch=4, learning_rate=1.5e-4, size=128, windows=_WINDOWS),
+        Phase("full", "classify", epochs=2, batch=4, learning_rate=3e-4, windows=_WINDOWS, frozen="encoder"),
     ),
     encoder_rate=0.5,
     layout_loss=0.3,

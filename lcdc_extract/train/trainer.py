@@ -82,6 +82,7 @@ class Trainer:
         optimizer = self._optimizer(phase)
         if self._state.optimizer:
             optimizer.load_state_dict(self._state.optimizer)
+        self._network.freeze_encoder(phase.frozen == "encoder")
         state, processes, epoch_steps = self._state, self._processes, steps // phase.epochs
         left = range(state.step, steps)
         started = time.monotonic()

@@ -12,7 +12,7 @@ from lcdc_extract.config import RELEASED
 from lcdc_extract.network.head import TemporalHead
 from lcdc_extract.train.loss import layout_iou, layout_loss
 from lcdc_extract.train.network import TrainingNetwork, divide_motion, features, initialise_head
-from tests.network.random_networks import random_lcdc
+from tests.network.random_networks import random_lcdc, randomise
 from tests.train.tiny import network
 
 
@@ -51,6 +51,26 @@ def test_layout_loss_and_iou_by_hand() -> None:
     assert layout_iou(scores, wanted).item() == pytest.approx(
         (1 / 2 + 0) / 2
     )  # class 1: one of two places; class 2: none
+
+
+def test_a_frozen_encoder_is_the_same_function_until_it_is_freed() -> None:
+    trained = network().eval()
+    randomise(trained.lcdc, 0)
+    names = list(trained.state_dict())
+    clips = torch.randn(1, 16, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 50
+    with torch.no_grad():
+        free = trained(clips, (0,))
+        trained.freeze_encoder(True)
+        frozen = trained(clips, (0,))
+        trained.lcdc.conv1.weight.mul_(2)
+        kept = trained(clips, (0,))
+        trained.freeze_encoder(False)
+        changed = trained(clips, (0,))
+    torch.testing.assert_close(frozen.cls_score, free.cls_score, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(frozen.motion, free.motion, rtol=1e-4, atol=1e-5)
+    assert torch.equal(kept.cls_score, frozen.cls_score)
+    assert not torch.allclose(changed.cls_score, free.cls_score, rtol=1e-2)
+    assert list(trained.state_dict()) == names
 
 
 def test_motion_gain_is_the_same_function() -> None:
