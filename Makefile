@@ -8,7 +8,7 @@ CLIP ?= demo/clip.mp4
 
 demo: $(STAMP)  ## features of the bundled clip, or of CLIP=path/to/any.mp4, and a picture of them
 	mkdir -p demo-output
-	$(BIN)/lcdc-extract "$(CLIP)" --out demo-output/feats.h5 --weights untrained --overwrite
+	$(BIN)/lcdc-extract "$(CLIP)" --out demo-output/feats.h5 --overwrite
 	$(BIN)/lcdc inspect demo-output/feats.h5
 	$(BIN)/lcdc plot demo-output/feats.h5 --out demo-output/picture.png
 

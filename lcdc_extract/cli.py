@@ -42,7 +42,8 @@ def lcdc_extract(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="A weights file, a name from `lcdc weights list`, or `untrained` for a random network.",
+            help="A weights file, a name from `lcdc weights list`, or `untrained` for a random network. "
+            "Left out: lcdc-synth, which comes with the package.",
             rich_help_panel=NETWORK,
         ),
     ] = None,

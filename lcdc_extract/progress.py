@@ -19,6 +19,7 @@ from lcdc_extract.pipeline import (
     VideoFinished,
     VideoStarted,
 )
+from lcdc_extract.weights.resolve import DEFAULT
 
 LINE_EVERY_SECONDS = 30.0
 
@@ -53,14 +54,19 @@ def describe_start(event: RunStarted) -> str:
     )
 
 
-def warn_untrained(event: RunStarted) -> str | None:
-    """The warning that features of a random network deserve."""
-    if event.trained:
-        return None
-    return (
-        "WARNING: the network is untrained, its weights are random numbers. The features have the right shape and mean "
-        "nothing; the file is marked trained = false."
-    )
+def warn_of_weights(event: RunStarted) -> str | None:
+    """The warning that features of a random network, and of one that never saw a real scene, deserve."""
+    if not event.trained:
+        return (
+            "WARNING: the network is untrained, its weights are random numbers. The features have the right shape and "
+            "mean nothing; the file is marked trained = false."
+        )
+    if event.weights == DEFAULT:
+        return (
+            f"note: {DEFAULT} was trained on drawn shapes, to try things out with. For real scenes give --weights a "
+            "network trained on them."
+        )
+    return None
 
 
 class _Totals:
@@ -103,7 +109,7 @@ class Bars:
         """Draws one event."""
         self._totals.take(event)
         if isinstance(event, RunStarted):
-            for text in (describe_start(event), warn_untrained(event)):
+            for text in (describe_start(event), warn_of_weights(event)):
                 if text:
                     tqdm.write(text, file=sys.stderr)
             self._all = tqdm(desc=f"0/{event.videos} videos", unit=" frames", position=0, dynamic_ncols=True)
@@ -154,7 +160,7 @@ class Lines:
         now = time.monotonic()
         if isinstance(event, RunStarted):
             self._started = self._last = now
-            for text in (describe_start(event), warn_untrained(event)):
+            for text in (describe_start(event), warn_of_weights(event)):
                 if text:
                     self._print(text)
         elif isinstance(event, VideoFinished):

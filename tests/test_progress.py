@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -36,6 +37,14 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "note: a: the last frame was repeated",
         "failed b: damaged",
     ]
+
+
+def test_the_default_weights_are_not_for_real_scenes(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("lcdc-synth", "mine"):
+        progress.Lines()(dataclasses.replace(STARTED, weights=name, trained=True))
+    texts = capsys.readouterr().err
+    assert texts.count("note: lcdc-synth was trained on drawn shapes") == 1
+    assert "untrained" not in texts
 
 
 def test_a_line_every_half_minute(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,8 +82,6 @@ def print_set(folder: Path, records: list[VideoRecord]) -> None:
     from rich.table import Table
 
     from lcdc_extract.synth.actions import FRAMES_PER_SECOND
-    from lcdc_extract.weights.registry import registry
-    from lcdc_extract.weights.resolve import DEFAULT, UNTRAINED
 
     frames = sum((Counter(record.class_frames) for record in records), Counter[str]())
     segments = sum(record.segments for record in records)
@@ -93,5 +91,4 @@ def print_set(folder: Path, records: list[VideoRecord]) -> None:
     for name in records[0].class_frames:
         table.add_row(name, f"{frames[name] / FRAMES_PER_SECOND:.1f}")
     out.print(table)
-    weights = "" if DEFAULT in registry() else f" --weights {UNTRAINED}"
-    out.print(f"next: lcdc-extract {folder}/videos --out {folder}/feats.h5{weights}", soft_wrap=True)
+    out.print(f"next: lcdc-extract {folder}/videos --out {folder}/feats.h5", soft_wrap=True)

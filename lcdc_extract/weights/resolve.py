@@ -15,7 +15,7 @@ from lcdc_extract.weights.registry import FOLDER_VARIABLE, Entry, find_file, reg
 
 UNTRAINED = "untrained"
 DEFAULT = "lcdc-synth"
-"""Used when no weights are named, where the registry has it."""
+"""Used when no weights are named."""
 CHOICES = f"""\
   --weights PATH.safetensors  weights made for this package
   --weights NAME              one of `lcdc weights list`
@@ -25,20 +25,19 @@ CHOICES = f"""\
 def resolve_weights(name: str | None) -> Weights:
     """Loads weights by path or by name, or builds the `untrained` network. Never uses the network.
 
-    A path wins over a name. A name is looked up in the registry and its file in the LCDC_WEIGHTS folder, among the
-    package's own weights and in the user's cache, in this order; its digest is checked. `NAME.safetensors` in the
-    LCDC_WEIGHTS folder needs no entry.
+    A path wins over a name; None is `DEFAULT`. A name is looked up in the registry and its file in the LCDC_WEIGHTS
+    folder, among the package's own weights and in the user's cache, in this order; its digest is checked.
+    `NAME.safetensors` in the LCDC_WEIGHTS folder needs no entry.
 
     Raises:
         WeightsError: nothing of that name, or the file cannot be used.
     """
     if name == UNTRAINED:
         return untrained()
-    entry = registry().get(DEFAULT if name is None else name)
-    if name is None and entry is None:
-        raise WeightsError(f"no weights were given, and no trained weights ship with this version. Choose:\n{CHOICES}")
     if name is not None and (path := weights_path(name)) is not None:
         return load_weights(path)
+    name = name or DEFAULT
+    entry = registry().get(name)
     if entry is None:
         raise WeightsError(f"--weights {name} is neither a file nor a name this package knows. Choose:\n{CHOICES}")
     return load_entry(entry)

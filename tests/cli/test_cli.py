@@ -69,7 +69,6 @@ def test_every_option_reaches_the_config(tmp_path: Path, monkeypatch: pytest.Mon
         (["--weights", "nope"], "neither a file nor a name this package knows"),
         (["--device", "cuda:9"], "CUDA devices"),
         (["--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
-        ([], "no weights were given"),
         (["--weights", "."], "is a directory"),
     ],
 )

@@ -111,12 +111,12 @@ def test_a_path_wins_and_an_unregistered_file_needs_no_entry(
 
 
 def test_the_default(own_folders: Path, weights_file: Path) -> None:
-    for name in (None, "nobody"):
-        with pytest.raises(WeightsError, match="untrained"):
-            resolve_weights(name)
+    with pytest.raises(WeightsError, match=r"(?s)neither a file nor a name .*untrained"):
+        resolve_weights("nobody")
     shutil.copy(weights_file, own_folders)
     register(own_folders, **{resolve.DEFAULT: fields(weights_file)})
-    assert resolve_weights(None).name == "lcdc-synth"
+    weights = resolve_weights(None)
+    assert (weights.name, weights.sha256) == ("lcdc-synth", sha256_of(weights_file))
     assert resolve_weights("untrained").name == "untrained"
 
 
