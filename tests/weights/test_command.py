@@ -98,7 +98,7 @@ def test_list_and_verify(own_folders: Path) -> None:
     assert "far" in listed
     good = lcdc("verify")
     assert good.exit_code == 0
-    assert "1 of 1 are good" in good.output
+    assert "2 of 2 are good" in good.output  # the default weights are the other
     assert lcdc("verify", path).exit_code == 0
     register(own_folders, lab=fields(path, sha256="0" * 64))
     bad = lcdc("verify")
