@@ -150,7 +150,7 @@ def main() -> None:
 def _run(config: ExtractConfig, json_events: bool) -> RunSummary:
     with stoppable(lambda: _what_is_kept(config.out)):
         from lcdc_extract.pipeline import extract  # inside: importing torch takes seconds, and may be interrupted too
-        from lcdc_extract.progress import choose_reporter
+        from lcdc_extract.progress.extraction import choose_reporter
 
         with closing(choose_reporter(json_events)) as report:
             return extract(config, report)

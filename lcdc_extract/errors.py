@@ -1,6 +1,8 @@
 """Errors a user can act on. Each message says what was found, what was expected and what to do.
 
-The command lines turn any of these into text and exit code 2; anything else is a bug and keeps its traceback.
+A setting is named as Python has it, in backquotes: `frame_step`, `decoder='av'`. The command lines turn any of these
+errors into text and exit code 2, with settings as options (`terminal.as_options`); anything else is a bug and keeps its
+traceback.
 """
 
 

@@ -16,9 +16,10 @@ from torch import nn
 from lcdc_extract.config import Decoder
 from lcdc_extract.errors import VideoError, WeightsError
 from lcdc_extract.features.reader import VideoFeatures
+from lcdc_extract.files import sha256_of
 from lcdc_extract.plots import ClassProbabilities, Thumbnails, VideoPicture
 from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoFailed, VideoSource
-from lcdc_extract.weights.file import load_weights, read_info, sha256_of
+from lcdc_extract.weights.file import load_weights, read_info
 from lcdc_extract.weights.registry import find_file, registry
 from lcdc_extract.weights.resolve import UNTRAINED, weights_path
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
@@ -24,6 +26,11 @@ FAILED_VIDEOS, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 3, 130
 out = Console(markup=False, highlight=False)  # without markup: names of videos may hold [brackets]
 err = Console(stderr=True, markup=False, highlight=False)
 
+SETTING = re.compile(r"`(?P<setting>[a-z][a-z0-9_]*)(?:=(?P<value>[^`]+))?`")
+QUOTES = "\"'"
+
+_OPTIONS: ContextVar[frozenset[str]] = ContextVar("options of the command that runs", default=frozenset())
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -36,21 +43,54 @@ def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, 
 
     @functools.wraps(command)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        before = _OPTIONS.set(_options_of(command))
         try:
             return command(*args, **kwargs)
         except LcdcError as error:
+            text = as_options(str(error))
             if err.is_terminal:
-                err.print(Panel(Text(str(error)), title="Error", title_align="left", border_style="red"))
+                err.print(Panel(Text(text), title="Error", title_align="left", border_style="red"))
             else:
-                err.print(f"Error: {error}", soft_wrap=True)
+                err.print(f"Error: {text}", soft_wrap=True)
             raise typer.Exit(BAD_INPUT) from None
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception:
             traceback.print_exc()
             raise typer.Exit(BUG) from None
+        finally:
+            _OPTIONS.reset(before)
 
     return wrapped
+
+
+def as_options(text: str) -> str:
+    """A message of the library in the words of the command that runs.
+
+    The library names settings as Python does, `frame_step` or `decoder='av'` in backquotes; where the command has such
+    an option, that becomes --frame-step or --decoder av. Anything else in backquotes stays.
+    """
+    options = _OPTIONS.get()
+
+    def named(found: re.Match[str]) -> str:
+        setting, value = found["setting"], found["value"]
+        for name in (setting, setting.removesuffix("_seconds")):
+            option = "--" + name.replace("_", "-")
+            if option in options:
+                return option if value in (None, "True") else f"{option} {value.strip(QUOTES)}"
+        return found[0]
+
+    return SETTING.sub(named, text)
+
+
+def _options_of(command: Callable[..., Any]) -> frozenset[str]:
+    """--frame-step and so on, as typer makes them of a function's parameters."""
+    found: set[str] = set()
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        for note in getattr(hint, "__metadata__", ()):
+            given = getattr(note, "param_decls", None) or (f"--{name.replace('_', '-')}",)
+            found.update(part for text in given for part in text.split("/"))
+    return frozenset(found)
 
 
 class _Terminated(KeyboardInterrupt):

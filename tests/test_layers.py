@@ -10,6 +10,7 @@ import lcdc_extract
 ROOT = Path(lcdc_extract.__file__).parent
 LAYERS = [
     {"config", "errors"},
+    {"files", "devices"},
     {"ops"},
     {"network", "video", "features", "weights", "labels", "plots", "synth"},
     {"pipeline", "score", "picture"},

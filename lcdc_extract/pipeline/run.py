@@ -21,6 +21,7 @@ from lcdc_extract.config import ExtractConfig, Sampling
 from lcdc_extract.errors import OutputError, VideoError
 from lcdc_extract.features import Failure, FeatureStore, check_ids, check_output
 from lcdc_extract.features.part import PartWriter
+from lcdc_extract.files import sha256_of
 from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream, Padding
 from lcdc_extract.pipeline.engine import Engine, memory_errors
 from lcdc_extract.pipeline.events import (
@@ -38,7 +39,6 @@ from lcdc_extract.pipeline.setup import Setup, set_up
 from lcdc_extract.pipeline.writer import BackgroundWriter
 from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoInfo, VideoOpened, VideoSource, discover
 from lcdc_extract.video import VideoFailed as DecodingFailed
-from lcdc_extract.weights.file import sha256_of
 
 
 def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:

@@ -52,8 +52,8 @@ def score(
 ) -> None:
     """Train ED-TCN on features and frame labels, and score its segmentation of each split's test videos."""
     from lcdc_extract import plots
+    from lcdc_extract.devices import choose_device
     from lcdc_extract.labels import read_labels
-    from lcdc_extract.pipeline.setup import choose_device
     from lcdc_extract.score import ScoreConfig, check_folder, score_splits, summary, write_results
 
     config = ScoreConfig(epochs, seed, sample_rate, tuple(background) if background else None)

@@ -35,7 +35,7 @@ def synth(
     """
     kept = f"Stopped. Finished videos in {folder} are kept; the same command continues."
     with stoppable(lambda: kept):
-        from lcdc_extract.pipeline.setup import choose_device  # inside: importing torch may be interrupted too
+        from lcdc_extract.devices import choose_device  # inside: importing torch may be interrupted too
         from lcdc_extract.synth.write import check_set, write_set
 
         check_set(videos, seed, size)

@@ -13,9 +13,9 @@ import torch
 
 from lcdc_extract import __version__, plots
 from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefaults, to_dict
+from lcdc_extract.devices import choose_device
 from lcdc_extract.errors import PlotError, TrainingError
 from lcdc_extract.network.lcdc import LCDC
-from lcdc_extract.pipeline.setup import choose_device
 from lcdc_extract.train.batch import Source
 from lcdc_extract.train.config import TrainConfig
 from lcdc_extract.train.network import TrainingNetwork, divide_motion, initialise, initialise_head

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, build_opener
 
 from lcdc_extract.errors import WeightsError
-from lcdc_extract.weights.file import sha256_of
+from lcdc_extract.files import sha256_of
 from lcdc_extract.weights.registry import Entry, cache_folder
 
 BLOCK = 1 << 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefaults, from_dict, to_dict
 from lcdc_extract.errors import ConfigError, WeightsError
+from lcdc_extract.files import sha256_of
 from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.weights.limits import check_safetensors
 from lcdc_extract.weights.storage import Storage, pack, stored_form, unpack
@@ -142,15 +142,6 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
 def layer_state(network: LCDC) -> dict[str, Tensor]:
     """The tensors a weights file holds, by layer name."""
     return {name: tensor.contiguous() for name, tensor in network.state_dict().items() if not name.endswith(STEP_COUNT)}
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _check_layers(network: LCDC, info: WeightsInfo, path: Path) -> None:

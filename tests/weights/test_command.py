@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from lcdc_extract.config import PRESETS
+from lcdc_extract.files import sha256_of
 from lcdc_extract.toolbox import app
 from lcdc_extract.weights import measure
-from lcdc_extract.weights.file import read_info, sha256_of
+from lcdc_extract.weights.file import read_info
 from tests.weights.samples import small_file, torchvision_resnet50
 from tests.weights.test_registry import fields, register
 

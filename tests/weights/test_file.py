@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from lcdc_extract.config import PAPER, PRESETS, RELEASED, NetworkConfig, PreprocessConfig
 from lcdc_extract.errors import WeightsError
+from lcdc_extract.files import sha256_of
 from lcdc_extract.weights import measure
-from lcdc_extract.weights.file import WeightsInfo, layer_state, load_weights, read_info, save_weights, sha256_of
+from lcdc_extract.weights.file import WeightsInfo, layer_state, load_weights, read_info, save_weights
 from lcdc_extract.weights.fresh import fresh_network
 from lcdc_extract.weights.limits import MAX_HEADER
 from lcdc_extract.weights.measure import moving_texture, storage_error

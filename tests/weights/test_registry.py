@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from lcdc_extract.errors import WeightsError
+from lcdc_extract.files import sha256_of
 from lcdc_extract.weights import registry as registry_module
 from lcdc_extract.weights import resolve
-from lcdc_extract.weights.file import sha256_of
 from lcdc_extract.weights.registry import cache_folder, find_file, package_folder, read_registry, registry
 from lcdc_extract.weights.resolve import resolve_weights
 from tests.weights.samples import small_file

@@ -1,0 +1,1 @@
+"""What people and other programs are told while something runs: one module for each thing that does."""
