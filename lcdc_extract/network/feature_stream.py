@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lcdc_extract.config import CENTRE, FEATURE_SIZE, SNIPPET_LENGTH, Sampling
 from lcdc_extract.errors import VideoError
 from lcdc_extract.network.encoder import EncodedFrames
-from lcdc_extract.network.rows import Row, RowPlan, released_copies
-from lcdc_extract.network.streaming import HeadStream, StreamingHead
+from lcdc_extract.network.rows import Row, RowPlan, check_length, released_copies
+from lcdc_extract.network.streaming import HeadTaps, StreamingHead
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,21 @@ class Padding:
     """Copies of the last frame, appended to a video of fewer than 16."""
     rows_in_front: int
     rows_behind: int
-    """Copies of the first and last row (`--align released` only); a negative number of rows behind is cut off."""
+    """Copies of the first and last row (`align="released"` only); a negative number of rows behind is cut off."""
+
+    def stored_rows(self, count: int) -> npt.NDArray[np.int64]:
+        """For each row of the output, copies included, which of the `count` rows of the network it shows."""
+        total = count + self.rows_in_front + self.rows_behind
+        return (np.arange(total) - self.rows_in_front).clip(0, count - 1)
 
 
 class FeatureStream:
     """Features of one video. `push` its frames in order, then call `finish` once."""
 
-    def __init__(self, head: StreamingHead, sampling: Sampling) -> None:
+    def __init__(self, taps: HeadTaps, sampling: Sampling) -> None:
         self.sampling = sampling
         self._plan = RowPlan(sampling)
-        self._stream = HeadStream(head)
+        self._head = StreamingHead(taps)
         self._front = CENTRE if sampling.edges == "repeat-frame" else 0  # copies of frame 0 pushed before it
         self._total = 0
 
@@ -61,11 +68,11 @@ class FeatureStream:
         if len(frames):
             if not self._total:
                 self._repeat(frames[:1], self._front)
-            self._stream.push(frames)
+            self._head.push(frames)
             self._total += len(frames)
         rows = self._compute(self._plan.ready(self._total))
-        last_window = self._stream.arrived - SNIPPET_LENGTH
-        self._stream.forget(min(self._plan.earliest_start + self._front, last_window))
+        last_window = self._head.arrived - SNIPPET_LENGTH
+        self._head.forget(min(self._plan.earliest_start + self._front, last_window))
         return rows
 
     def finish(self) -> tuple[FeatureRows, Padding]:
@@ -74,15 +81,11 @@ class FeatureStream:
         Raises:
             VideoError: no frame at all, or fewer than 16 with the released alignment.
         """
-        last = self._stream.last
+        last = self._head.last
         if last is None:
             raise VideoError("no frame was sampled")
         if self.sampling.align == "released":
-            if self._total < SNIPPET_LENGTH:
-                raise VideoError(
-                    f"{self._total} sampled frames; --align released needs at least {SNIPPET_LENGTH}, as the authors' "
-                    "extractor does. Use --align exact for short videos."
-                )
+            check_length(self._total, self.sampling)
             front, behind = released_copies(self._total, self.sampling.stride)
             return self._compute([]), Padding(0, front, behind)
         missing = 0
@@ -95,14 +98,14 @@ class FeatureStream:
 
     def _repeat(self, frame: EncodedFrames, copies: int) -> None:
         appearance = frame.appearance.expand(copies, -1, -1, -1)
-        self._stream.push(EncodedFrames(appearance, frame.offsets.expand(copies, -1, -1, -1)))
+        self._head.push(EncodedFrames(appearance, frame.offsets.expand(copies, -1, -1, -1)))
 
     def _compute(self, rows: list[Row]) -> FeatureRows:
         if not rows:
-            parameter = self._stream.head.taps1
+            parameter = self._head.taps.taps1
             return FeatureRows(torch.empty(0, FEATURE_SIZE, dtype=parameter.dtype, device=parameter.device), [], [])
         starts = sorted({row.start + self._front for row in rows})
-        features = self._stream.windows(starts)
+        features = self._head.windows(starts)
         place = {start: i for i, start in enumerate(starts)}
         chosen = [place[row.start + self._front] for row in rows]
         if chosen != list(range(len(starts))):

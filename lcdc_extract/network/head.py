@@ -40,9 +40,9 @@ class TemporalHead(nn.Module):
         super().__init__()
         kernel, fused = (TIME_TAPS, 3, 3), appearance_channels + motion_channels
         self.spacetime_conv1 = nn.Conv3d(fused, channels, kernel, padding=(0, 1, 1), bias=False)
-        self.spacetime_bn1 = nn.BatchNorm3d(channels, eps=epsilon)
+        self.bn_spacetime_conv1 = nn.BatchNorm3d(channels, eps=epsilon)
         self.spacetime_conv2 = nn.Conv3d(channels, channels, kernel, padding=(0, 1, 1), bias=False)
-        self.spacetime_bn2 = nn.BatchNorm3d(channels, eps=epsilon)
+        self.bn_spacetime_conv2 = nn.BatchNorm3d(channels, eps=epsilon)
         self.fc_new_1 = nn.Linear(channels * (size // 2) ** 2, features)
         self.fc_new_2 = nn.Linear(features, features)
         if num_classes:
@@ -67,8 +67,8 @@ class TemporalHead(nn.Module):
         motion = receptive_field_motion(offsets, dim=1).to(appearance.dtype)  # (N, 15, 6, 14, 14)
         x = torch.cat([appearance[:, :-1], motion], dim=2).transpose(1, 2)  # (N, 262, 15, 14, 14)
         for convolution, norm in (
-            (self.spacetime_conv1, self.spacetime_bn1),
-            (self.spacetime_conv2, self.spacetime_bn2),
+            (self.spacetime_conv1, self.bn_spacetime_conv1),
+            (self.spacetime_conv2, self.bn_spacetime_conv2),
         ):
             x = convolution(functional.pad(x, (0, 0, 0, 0, 1, 2)))  # time: one step before, two after
             x = functional.max_pool3d(functional.relu(norm(x), inplace=True), (2, 1, 1))  # 15 -> 7, then 7 -> 3 steps

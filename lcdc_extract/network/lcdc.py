@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from lcdc_extract.config import NetworkConfig
-from lcdc_extract.network.encoder import DEFORMABLE_BLOCKS, FrameEncoder
+from lcdc_extract.network.encoder import DEFORMABLE_BLOCKS, DeformableBottleneck, FrameEncoder
 from lcdc_extract.network.head import TemporalHead
 
 
 class LCDC(nn.Module):
-    """Frame encoder and temporal head; state-dict keys are the paper's layer names (`res5a_branch2b.weight`).
+    """Frame encoder and temporal head. `names.py` has the paper's name of each layer.
 
     Batch norm always runs on stored statistics: the network is made in evaluation mode.
     """
@@ -21,27 +21,15 @@ class LCDC(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        encoder = FrameEncoder(config)
-        head = TemporalHead(
+        self.encoder = FrameEncoder(config)
+        """conv1 .. conv_new_1, frame by frame."""
+        self.head = TemporalHead(
             motion_channels=len(DEFORMABLE_BLOCKS) * config.offset_channels,
             num_classes=config.num_classes,
             epsilon=config.batch_norm_epsilon,
         )
-        for part in (encoder, head):
-            for name, layer in part.named_children():
-                self.add_module(name, layer)
-        self._parts = (encoder, head)  # a tuple, so that their layers are registered once, without a prefix
-        self.eval()
-
-    @property
-    def encoder(self) -> FrameEncoder:
-        """conv1 .. conv_new_1, frame by frame."""
-        return self._parts[0]
-
-    @property
-    def head(self) -> TemporalHead:
         """spacetime_fusion .. fc_new_2, snippet by snippet."""
-        return self._parts[1]
+        self.eval()
 
     def forward(self, snippets: Tensor) -> Tensor:
         """snippets (N, 16, 3, 224, 224), RGB with means subtracted; returns fc_new_2, (N, 1024)."""
@@ -54,29 +42,22 @@ class LCDC(nn.Module):
     def for_extraction(self, device: torch.device, dtype: torch.dtype) -> LCDC:
         """A copy with batch norm folded into the convolutions, on `device`, in `dtype`; offset layers stay float32."""
         network = copy.deepcopy(self).requires_grad_(False)
-        for name, layer in list(network.named_children()):
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                _fold(network.get_submodule(convolution_of(name)), layer)
-                network._replace(name, nn.Identity())
+        fold_batch_norm(network)
         network = network.to(device, dtype)
-        network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the fastest layout on CPUs and GPUs alike
-        for block in DEFORMABLE_BLOCKS:
-            network.get_submodule(f"res{block}_branch2b_offset").float()
+        network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in network.modules():
+            if isinstance(module, DeformableBottleneck):
+                module.branch2b_offset.float()
         return network
 
-    def _replace(self, name: str, layer: nn.Module) -> None:
-        for owner in (self, *self._parts):
-            if hasattr(owner, name):
-                setattr(owner, name, layer)
 
-
-def convolution_of(batch_norm: str) -> str:
-    """The convolution in front of a batch norm: bn_conv1 -> conv1, bn2a_branch1 -> res2a_branch1, and so on."""
-    if batch_norm == "bn_conv1":
-        return "conv1"
-    if batch_norm.startswith("spacetime_bn"):
-        return batch_norm.replace("bn", "conv")
-    return "res" + batch_norm.removeprefix("bn")
+def fold_batch_norm(network: nn.Module) -> None:
+    """Folds every batch norm `bn_X` into the convolution X beside it, in place."""
+    for parent in network.modules():
+        for name, norm in list(parent.named_children()):
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                _fold(parent.get_submodule(name.removeprefix("bn_")), norm)
+                setattr(parent, name, nn.Identity())
 
 
 def _fold(convolution: nn.Module, norm: nn.modules.batchnorm._BatchNorm) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lcdc_extract.config import PreprocessConfig
+from lcdc_extract.config import FRAME_SIZE, PreprocessConfig
 
 
 def preprocess(rgb: Tensor, config: PreprocessConfig, dtype: torch.dtype) -> Tensor:
@@ -20,7 +20,7 @@ def preprocess(rgb: Tensor, config: PreprocessConfig, dtype: torch.dtype) -> Ten
         (T, 3, 224, 224), R first, 0..255 minus the mean; nothing is divided.
     """
     x = rgb.permute(0, 3, 1, 2).float()
-    size = (config.height, config.width)
+    size = (FRAME_SIZE, FRAME_SIZE)
     if x.shape[-2:] != size:
         x = functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=config.antialias)
     mean = torch.tensor(config.mean, device=x.device)[:, None, None]

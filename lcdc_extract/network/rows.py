@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lcdc_extract.config import CENTRE, SNIPPET_LENGTH, Sampling
+from lcdc_extract.errors import VideoError
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,29 @@ class RowPlan:
             rows.append(Row(frame, start, edge=True))
         self._next = total
         return rows
+
+
+def row_count(total: int, sampling: Sampling) -> int:
+    """Rows of a video of `total` sampled frames, copies included: what `RowPlan` hands out, or the authors' script.
+
+    Raises:
+        VideoError: see `check_length`.
+    """
+    check_length(total, sampling)
+    return total // sampling.stride if sampling.align == "released" else -(-total // sampling.stride)
+
+
+def check_length(total: int, sampling: Sampling) -> None:
+    """Refuses a video of `total` sampled frames that the sampling cannot serve.
+
+    Raises:
+        VideoError: the released alignment has no window for fewer than 16 frames.
+    """
+    if sampling.align == "released" and total < SNIPPET_LENGTH:
+        raise VideoError(
+            f"{total} sampled frames; `align='released'` needs at least {SNIPPET_LENGTH}, as the authors' extractor "
+            "does. `align='exact'` takes videos of any length"
+        )
 
 
 def released_copies(total: int, stride: int) -> tuple[int, int]:

@@ -33,7 +33,7 @@ SHARED_STEPS = (2, 4, 6, 8, 10)
 """Places in a window, counted from its start, of the pooled steps P1 .. P5 that other windows share."""
 
 
-class StreamingHead:
+class HeadTaps:
     """Weights of a `TemporalHead`, with batch norm folded in, arranged by time tap. Holds no state of a video."""
 
     def __init__(self, head: TemporalHead) -> None:
@@ -60,14 +60,14 @@ class StreamingHead:
         return self.head.features(activated.mean(dim=0))
 
 
-class HeadStream:
+class StreamingHead:
     """The temporal head over one video: frames go in, features of any window come out, memory stays bounded.
 
     `push` frames in order, ask `windows` for those whose frames have arrived, and `forget` what no later window needs.
     """
 
-    def __init__(self, head: StreamingHead) -> None:
-        self.head = head
+    def __init__(self, taps: HeadTaps) -> None:
+        self.taps = taps
         self.arrived = 0
         self.last: EncodedFrames | None = None
         """The frame pushed last."""
@@ -89,7 +89,7 @@ class HeadStream:
         if len(appearance) == 1:
             return
         motion = receptive_field_motion(offsets).to(appearance.dtype)
-        u = self.head.convolve1(torch.cat([appearance[:-1], motion], dim=1))
+        u = self.taps.convolve1(torch.cat([appearance[:-1], motion], dim=1))
         self._u = u if self._u is None else torch.cat([self._u, u])
 
     def windows(self, starts: Sequence[int]) -> Tensor:
@@ -106,17 +106,17 @@ class HeadStream:
         self._v_row = {time: row for row, time in enumerate(kept)}
 
     def _run(self, starts: range) -> Tensor:
-        head = self.head
+        taps = self.taps
         if starts[0] < self._base or starts[-1] + SNIPPET_LENGTH > self.arrived:
             raise ValueError(f"windows {starts} need frames outside {self._base} .. {self.arrived - 1}")
         self._work_out_shared(starts)
         u = [self._tap_slices(starts, step) for step in range(SNIPPET_LENGTH - 1)]  # u[step][tap]: (N, 256, 14, 14)
-        first = head.activate(u[0][NOW], u[1][NEXT], u[2][AFTER_NEXT])
-        last = head.activate(u[12][BEFORE], u[13][NOW], u[14][NEXT])
-        p0 = head.convolve2(torch.maximum(first, self._full(u, 1)), (BEFORE, NOW)).unbind(1)
-        p6 = head.convolve2(torch.maximum(self._full(u, 12), last), (NEXT, AFTER_NEXT)).unbind(1)
+        first = taps.activate(u[0][NOW], u[1][NEXT], u[2][AFTER_NEXT])
+        last = taps.activate(u[12][BEFORE], u[13][NOW], u[14][NEXT])
+        p0 = taps.convolve2(torch.maximum(first, self._full(u, 1)), (BEFORE, NOW)).unbind(1)
+        p6 = taps.convolve2(torch.maximum(self._full(u, 12), last), (NEXT, AFTER_NEXT)).unbind(1)
         p1, p2, p3, p4, p5 = (self._shared([start + step for start in starts]).unbind(1) for step in SHARED_STEPS)
-        return head.features(
+        return taps.features(
             [
                 p0[1] + p1[NEXT] + p2[AFTER_NEXT],
                 p0[0] + p1[NOW] + p2[NEXT] + p3[AFTER_NEXT],
@@ -131,7 +131,7 @@ class HeadStream:
         missing = sorted({start + step for start in starts for step in SHARED_STEPS} - self._v_row.keys())
         for run in as_ranges(missing):
             u = [self._tap_slices(run, step) for step in range(-1, 4)]
-            v = self.head.convolve2(torch.maximum(self._full(u, 1), self._full(u, 2)))
+            v = self.taps.convolve2(torch.maximum(self._full(u, 1), self._full(u, 2)))
             rows = len(self._v_row)
             self._v = v if self._v is None else torch.cat([self._v[:rows], v])
             self._v_row |= {time: rows + i for i, time in enumerate(run)}
@@ -146,7 +146,7 @@ class HeadStream:
 
     def _full(self, u: list[tuple[Tensor, ...]], step: int) -> Tensor:
         """full[t] where u[step] holds the taps of t."""
-        return self.head.activate(u[step - 1][BEFORE], u[step][NOW], u[step + 1][NEXT], u[step + 2][AFTER_NEXT])
+        return self.taps.activate(u[step - 1][BEFORE], u[step][NOW], u[step + 1][NEXT], u[step + 2][AFTER_NEXT])
 
     def _tap_slices(self, times: range, shift: int) -> tuple[Tensor, ...]:
         """The four taps of U at `times` + shift, as views: 4 x (N, 256, 14, 14)."""

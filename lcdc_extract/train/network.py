@@ -131,7 +131,7 @@ def initialise(network: LCDC, generator: torch.Generator, motion_gain: float = 1
     2017); offset layers start small but not at 0, or nothing would tell them which way to move.
     """
     for name, parameter in network.encoder.named_parameters():
-        layer, kind = name.split(".")
+        *_, layer, kind = name.split(".")
         if layer.endswith("branch2b_offset") and kind == "weight":
             nn.init.normal_(parameter, std=1e-3, generator=generator)
         elif parameter.ndim > 1:
@@ -139,7 +139,7 @@ def initialise(network: LCDC, generator: torch.Generator, motion_gain: float = 1
             if layer == "conv_new_1":
                 with torch.no_grad():
                     parameter.mul_(APPEARANCE_GAIN)
-        elif kind == "bias" or (layer.startswith("bn") and layer.endswith("branch2c")):
+        elif kind == "bias" or layer == "bn_branch2c":
             nn.init.zeros_(parameter)
     initialise_head(network.head, generator, motion_gain)
 

@@ -16,6 +16,7 @@ from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefault
 from lcdc_extract.devices import choose_device
 from lcdc_extract.errors import PlotError, TrainingError
 from lcdc_extract.network.lcdc import LCDC
+from lcdc_extract.network.names import paper_name
 from lcdc_extract.train.batch import Source
 from lcdc_extract.train.config import TrainConfig
 from lcdc_extract.train.network import TrainingNetwork, divide_motion, initialise, initialise_head
@@ -24,7 +25,7 @@ from lcdc_extract.train.recipe import RECIPES, Recipe
 from lcdc_extract.train.state import TrainState, load_state
 from lcdc_extract.train.synthetic import SyntheticSource
 from lcdc_extract.train.trainer import Report, Trainer
-from lcdc_extract.weights.file import WeightsInfo, save_weights
+from lcdc_extract.weights.file import WeightsInfo, layer_state, load_layers, save_weights
 from lcdc_extract.weights.resolve import resolve_weights
 
 WEIGHTS = "weights.safetensors"
@@ -142,11 +143,16 @@ def _initial_network(
     weights = resolve_weights(config.init)
     network = LCDC(dataclasses.replace(weights.info.network, num_classes=len(class_names)))
     initialise_head(network.head, generator, motion_gain)
-    new = tuple(name for name, _ in network.head.named_children()) if not weights.info.trained else ()
+    new = (
+        tuple(paper_name(f"head.{name}") for name, _ in network.head.named_children())
+        if not weights.info.trained
+        else ()
+    )
     if weights.info.class_names != class_names:
         new = (*new, "cls_score")
-    kept = {name: value for name, value in weights.network.state_dict().items() if name.split(".")[0] not in new}
-    network.load_state_dict(network.state_dict() | kept)
+    load_layers(
+        network, {name: value for name, value in layer_state(weights.network).items() if name.split(".")[0] not in new}
+    )
     return network, weights.info, weights.sha256
 
 

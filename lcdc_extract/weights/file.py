@@ -17,12 +17,17 @@ from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefault
 from lcdc_extract.errors import ConfigError, WeightsError
 from lcdc_extract.files import sha256_of
 from lcdc_extract.network.lcdc import LCDC
+from lcdc_extract.network.names import from_paper, to_paper
 from lcdc_extract.weights.limits import check_safetensors
 from lcdc_extract.weights.storage import Storage, pack, stored_form, unpack
 
 SCHEMA = "lcdc-weights/1"
 STEP_COUNT = "num_batches_tracked"
 """Batch norm's count of training steps; no part of the function."""
+
+
+OLDER_FIELDS = {"network": ("variant",), "preprocess": ("height", "width")}
+"""Fields of older files that say nothing: the variant follows from the others, the size of the input never changes."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ def read_info(path: Path) -> WeightsInfo:
         )
     try:
         values = {name: json.loads(text) for name, text in metadata.items() if name != "schema"}
+        for name, fields in OLDER_FIELDS.items():
+            values[name] = {field: value for field, value in values[name].items() if field not in fields}
         for name, kind in (
             ("network", NetworkConfig),
             ("preprocess", PreprocessConfig),
@@ -124,13 +131,7 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
         WeightsError: as `read_info`; the digest is another; layers are missing, unknown, of another shape, or hold
             numbers that are not finite.
     """
-    check_safetensors(path)
-    found = sha256_of(path)
-    if sha256 is not None and found != sha256:
-        raise WeightsError(
-            f"{path} has the SHA-256 {found}, expected {sha256}: it is damaged or another file. Delete it and get it "
-            "again (lcdc weights fetch)."
-        )
+    found = check_digest(path, sha256)
     info = read_info(path)
     with torch.device("meta"):  # shapes only: a file that lies about them is refused before it costs memory
         network = LCDC(info.network)
@@ -139,9 +140,31 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
     return Weights(path.stem, found, info, network)
 
 
+def check_digest(path: Path, sha256: str | None) -> str:
+    """The SHA-256 of a weights file, before anything believes what is in it.
+
+    Raises:
+        WeightsError: it is not `sha256`, or the file cannot be a weights file.
+    """
+    check_safetensors(path)
+    found = sha256_of(path)
+    if sha256 is not None and found != sha256:
+        raise WeightsError(
+            f"{path} has the SHA-256 {found}, expected {sha256}: it is damaged or another file. Delete it and get it "
+            "again (lcdc weights fetch)."
+        )
+    return found
+
+
 def layer_state(network: LCDC) -> dict[str, Tensor]:
     """The tensors a weights file holds, by layer name."""
-    return {name: tensor.contiguous() for name, tensor in network.state_dict().items() if not name.endswith(STEP_COUNT)}
+    state = to_paper(network.state_dict())
+    return {name: tensor.contiguous() for name, tensor in state.items() if not name.endswith(STEP_COUNT)}
+
+
+def load_layers(network: LCDC, tensors: dict[str, Tensor]) -> None:
+    """Copies tensors by the paper's layer names into a network; layers without one stay as they are."""
+    network.load_state_dict(from_paper(tensors, network), strict=False)
 
 
 def _check_layers(network: LCDC, info: WeightsInfo, path: Path) -> None:
@@ -167,7 +190,9 @@ def _fill(network: LCDC, tensors: dict[str, Tensor], path: Path) -> None:
         raise WeightsError(f"{path} holds numbers that are not finite, in {', '.join(broken[:5])}")
     steps = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(STEP_COUNT)}
     network.to_empty(device="cpu")
-    network.load_state_dict(tensors | steps)  # copies: the file may change or go while the network is in use
+    network.load_state_dict(
+        from_paper(tensors, network) | steps
+    )  # copies: the file may change or go while the network is in use
 
 
 def _plain(info: WeightsInfo) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lcdc_extract.config import PAPER
 from lcdc_extract.errors import WeightsError
-from lcdc_extract.weights.file import Weights, WeightsInfo, layer_state, load_weights
+from lcdc_extract.weights.file import Weights, WeightsInfo, check_digest, layer_state, load_weights, read_info
 from lcdc_extract.weights.fresh import fresh_network
 from lcdc_extract.weights.registry import FOLDER_VARIABLE, Entry, find_file, registry
 
@@ -22,8 +24,24 @@ CHOICES = f"""\
   --weights {UNTRAINED}         a random network: correct shapes, meaningless features, for trying things out"""
 
 
+@dataclass(frozen=True)
+class FoundWeights:
+    """Weights that are there, described but not loaded."""
+
+    name: str
+    sha256: str
+    info: WeightsInfo
+    load: Callable[[], Weights]
+    """Builds the network, once more checked against the digest."""
+
+
 def resolve_weights(name: str | None) -> Weights:
-    """Loads weights by path or by name, or builds the `untrained` network. Never uses the network.
+    """Loads weights by path or by name; see `find_weights`."""
+    return find_weights(name).load()
+
+
+def find_weights(name: str | None) -> FoundWeights:
+    """Finds weights by path or by name, or builds the `untrained` network. Never uses the internet.
 
     A path wins over a name; None is `DEFAULT`. A name is looked up in the registry and its file in the LCDC_WEIGHTS
     folder, among the package's own weights and in the user's cache, in this order; its digest is checked.
@@ -33,14 +51,27 @@ def resolve_weights(name: str | None) -> Weights:
         WeightsError: nothing of that name, or the file cannot be used.
     """
     if name == UNTRAINED:
-        return untrained()
+        weights = untrained()
+        return FoundWeights(weights.name, weights.sha256, weights.info, lambda: weights)
     if name is not None and (path := weights_path(name)) is not None:
-        return load_weights(path)
+        return _described(path.stem, path, None)
     name = name or DEFAULT
     entry = registry().get(name)
     if entry is None:
         raise WeightsError(f"--weights {name} is neither a file nor a name this package knows. Choose:\n{CHOICES}")
-    return load_entry(entry)
+    return _described(entry.name, entry_path(entry), entry)
+
+
+def _described(name: str, path: Path, entry: Entry | None) -> FoundWeights:
+    sha256 = check_digest(path, entry.sha256 if entry else None)
+    info = read_info(path)
+    if entry:
+        check_variant(entry, info)
+
+    def load() -> Weights:
+        return dataclasses.replace(load_weights(path, sha256), name=name)
+
+    return FoundWeights(name, sha256, info, load)
 
 
 def weights_path(name: str) -> Path | None:
@@ -61,6 +92,22 @@ def load_entry(entry: Entry) -> Weights:
     Raises:
         WeightsError: it is not on this machine, has another digest, or is not what the entry says.
     """
+    return _described(entry.name, entry_path(entry), entry).load()
+
+
+def check_variant(entry: Entry, info: WeightsInfo) -> None:
+    """Raises WeightsError where a file is not the network its entry says."""
+    found = info.network.variant
+    if found != entry.variant:
+        raise WeightsError(f"{entry.file} is a {found} network; its entry {entry.name!r} says {entry.variant}")
+
+
+def entry_path(entry: Entry) -> Path:
+    """The file of an entry on this machine.
+
+    Raises:
+        WeightsError: it is not here; says how to get it.
+    """
     path = find_file(entry)
     if path is None:
         hint = (
@@ -69,10 +116,7 @@ def load_entry(entry: Entry) -> Weights:
             else f"Put {entry.file} into ${FOLDER_VARIABLE}"
         )
         raise WeightsError(f"{entry.name} is registered, but its file {entry.file} is not on this machine. {hint}")
-    weights = load_weights(path, entry.sha256)
-    if weights.info.network.variant != entry.variant:
-        raise WeightsError(f"{path} is a {weights.info.network.variant} network; its entry says {entry.variant}")
-    return dataclasses.replace(weights, name=entry.name)
+    return path
 
 
 def untrained(seed: int = 0) -> Weights:

@@ -10,8 +10,8 @@ from torch import nn
 from lcdc_extract.config import FEATURE_SIZE, PAPER, NetworkConfig
 from lcdc_extract.network.encoder import EncodedFrames
 from lcdc_extract.network.head import TemporalHead
-from lcdc_extract.network.lcdc import LCDC, _fold
-from lcdc_extract.network.streaming import StreamingHead
+from lcdc_extract.network.lcdc import LCDC, fold_batch_norm
+from lcdc_extract.network.streaming import HeadTaps
 
 
 def randomise(module: nn.Module, seed: int) -> None:
@@ -36,11 +36,10 @@ def small_head(seed: int = 0) -> TemporalHead:
     return head.eval().requires_grad_(False)
 
 
-def streaming(head: TemporalHead) -> StreamingHead:
+def streaming(head: TemporalHead) -> HeadTaps:
     folded = copy.deepcopy(head)
-    for convolution, norm in (("spacetime_conv1", "spacetime_bn1"), ("spacetime_conv2", "spacetime_bn2")):
-        _fold(getattr(folded, convolution), getattr(folded, norm))
-    return StreamingHead(folded)
+    fold_batch_norm(folded)
+    return HeadTaps(folded)
 
 
 def random_frames(count: int, seed: int = 0, channels: int = 5, size: int = 4) -> EncodedFrames:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lcdc_extract.config import PAPER, RELEASED, ExtractConfig, NetworkConfig
-from lcdc_extract.network.feature_stream import FeatureStream
-from lcdc_extract.pipeline.engine import Engine
-from lcdc_extract.pipeline.setup import set_up
+from lcdc_extract import Extractor
+from lcdc_extract.config import PAPER, RELEASED, NetworkConfig
 from lcdc_extract.weights.file import WeightsInfo, save_weights
 from tests.network.random_networks import random_lcdc, relative_l2
 
@@ -31,17 +29,8 @@ def test_features_are_the_cpus(config: NetworkConfig, precision: str, tmp_path_f
 
 
 def features(weights: str, device: str, precision: str) -> torch.Tensor:
-    """Rows of a random video, through the engine."""
-    rows: list[torch.Tensor] = []
-
-    def finish(key: str, stream: FeatureStream) -> None:
-        rows.append(stream.finish()[0].features)
-
-    options = ExtractConfig(("v",), "f.h5", weights=weights, device=device, precision=precision, batch_size=7)
-    engine = Engine[str](options, set_up(options), on_rows=lambda _, new, __: rows.append(new.features), on_end=finish)
+    """Rows of a random video."""
     generator = torch.Generator().manual_seed(0)
     video = torch.randint(0, 256, (FRAMES, 60, 80, 3), generator=generator, dtype=torch.uint8)
-    engine.add("v", video.numpy())
-    engine.end("v")
-    engine.flush()
-    return torch.cat(rows).float().cpu()
+    extractor = Extractor(weights, device=device, precision=precision, batch_size=7)
+    return torch.from_numpy(extractor.features(video.numpy()))

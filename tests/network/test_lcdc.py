@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from lcdc_extract.config import PAPER, RELEASED, NetworkConfig
-from lcdc_extract.network.lcdc import LCDC, convolution_of
+from lcdc_extract.network.lcdc import LCDC
+from lcdc_extract.network.names import from_paper, layers, paper_name, to_paper
 from tests.network.random_networks import random_lcdc, relative_l2
 
 TABLE_4_MAPS = {
@@ -41,7 +42,7 @@ def test_parameter_counts_are_the_papers() -> None:
 def test_layer_shapes_are_table_4(config: NetworkConfig, pool1: int) -> None:
     network = random_lcdc(config)
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, layer in network.named_children():
+    for name, layer in layers(network).items():
         layer.register_forward_hook(lambda _, __, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
     with torch.inference_mode():
         features = network(torch.randn(1, 16, 3, 224, 224))
@@ -65,12 +66,49 @@ def test_folding_batch_norm_changes_nothing() -> None:
         assert relative_l2(folded(snippet), network(snippet)) < 1e-5
 
 
-def test_every_batch_norm_has_its_convolution() -> None:
-    network = LCDC(PAPER)
-    names = {name for name, _ in network.named_children()}
-    norms = {name for name in names if name.startswith(("bn", "spacetime_bn"))}
-    assert {convolution_of(name) for name in norms} <= names
-    assert len({convolution_of(name) for name in norms}) == len(norms) == 55
+def test_layers_have_the_papers_names() -> None:
+    """Written out for one block of each kind; the rest follows the pattern of ResNet-50."""
+    names = list(layers(LCDC(NetworkConfig(num_classes=2))))
+    assert names[:2] == ["conv1", "bn_conv1"]
+    assert names[-8:] == [
+        *("conv_new_1", "spacetime_conv1", "spacetime_bn1", "spacetime_conv2", "spacetime_bn2"),
+        *("fc_new_1", "fc_new_2", "cls_score"),
+    ]
+    assert [name for name in names if "4a_" in name] == [
+        *("res4a_branch1", "bn4a_branch1", "res4a_branch2a", "bn4a_branch2a"),
+        *("res4a_branch2b", "bn4a_branch2b", "res4a_branch2c", "bn4a_branch2c"),
+    ]
+    assert [name for name in names if "5c_" in name] == [
+        *("res5c_branch2a", "bn5c_branch2a", "res5c_branch2b_offset", "res5c_branch2b", "bn5c_branch2b"),
+        *("res5c_branch2c", "bn5c_branch2c"),
+    ]
+    assert len(names) == len(set(names)) == 2 * 53 + 3 + 1 + 2 * 2 + 3  # conv and bn, offsets, conv_new_1, 3-D, fc
+
+
+def test_a_state_dict_comes_back_from_the_papers_names() -> None:
+    network = random_lcdc()
+    state = network.state_dict()
+    paper = to_paper(state)
+    assert torch.equal(paper["bn5b_branch2b.running_mean"], network.encoder.res5.b.bn_branch2b.running_mean)
+    assert torch.equal(paper["spacetime_bn2.bias"], network.head.bn_spacetime_conv2.bias)
+    assert list(from_paper(paper, network)) == list(state)
+    assert paper_name("encoder.res3.d.bn_branch2c") == "bn3d_branch2c"
+    with pytest.raises(KeyError):
+        from_paper({"res6a_branch1.weight": paper["conv1.weight"]}, network)
+
+
+@pytest.mark.parametrize(
+    ("config", "variant"),
+    [
+        (PAPER, "paper"),
+        (NetworkConfig(num_classes=7), "paper"),
+        (RELEASED, "released"),
+        (NetworkConfig(stride_position="3x3"), "custom"),
+        (NetworkConfig(offset_layout="per_tap"), "custom"),
+    ],
+)
+def test_the_variant_follows_from_the_choices(config: NetworkConfig, variant: str) -> None:
+    assert config.variant == variant
 
 
 def test_motion_reaches_the_feature_only_through_offsets() -> None:
@@ -80,7 +118,7 @@ def test_motion_reaches_the_feature_only_through_offsets() -> None:
     moving = 60 * torch.randn(1, 16, 3, 224, 224)
     with torch.inference_mode():
         before = network(still), network(moving)
-        network.spacetime_conv1.weight[:, 256:] += 1
+        network.head.spacetime_conv1.weight[:, 256:] += 1
         after = network(still), network(moving)
     assert relative_l2(after[0], before[0]) < 1e-6
     assert relative_l2(after[1], before[1]) > 1e-2

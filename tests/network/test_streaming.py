@@ -14,7 +14,7 @@ from lcdc_extract.errors import VideoError
 from lcdc_extract.network.encoder import EncodedFrames
 from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream, Padding
 from lcdc_extract.network.head import TemporalHead
-from lcdc_extract.network.streaming import StreamingHead
+from lcdc_extract.network.streaming import HeadTaps
 from tests.network.random_networks import random_frames, random_lcdc, relative_l2, small_head, streaming
 
 HEADS = [small_head(seed) for seed in range(4)]
@@ -36,7 +36,7 @@ def by_snippet(frames: EncodedFrames, sampling: Sampling, head: TemporalHead = H
 
 
 def stream(
-    frames: EncodedFrames, sampling: Sampling, chunks: list[int], head: StreamingHead = STREAMING
+    frames: EncodedFrames, sampling: Sampling, chunks: list[int], head: HeadTaps = STREAMING
 ) -> tuple[FeatureRows, Padding]:
     """Pushes the frames in chunks of the given sizes, over and over, and joins the rows."""
     feature_stream = FeatureStream(head, sampling)
@@ -73,7 +73,7 @@ def test_equals_snippet_by_snippet(total: int, stride: int, edges: str, chunks: 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_stays_close(dtype: torch.dtype) -> None:
     frames = random_frames(40)
-    half = StreamingHead(copy.deepcopy(STREAMING.head).to(dtype))
+    half = HeadTaps(copy.deepcopy(STREAMING.head).to(dtype))
     rows, _ = stream(EncodedFrames(frames.appearance.to(dtype), frames.offsets), Sampling(), [16], half)
     assert rows.features.dtype == dtype
     cosine = torch.nn.functional.cosine_similarity(rows.features.float(), by_snippet(frames, Sampling()))
@@ -103,7 +103,7 @@ def test_state_does_not_grow(stride: int, chunk: int) -> None:
     held = []
     for seed in range(60):
         feature_stream.push(random_frames(chunk, seed))
-        inner = feature_stream._stream
+        inner = feature_stream._head
         held.append(max(len(inner._u), len(inner._v_row)))
     assert max(held) <= 2 * 16 + chunk
     assert max(held[30:]) <= max(held[:30])
@@ -158,7 +158,7 @@ def test_the_full_network_from_pixels() -> None:
     with torch.inference_mode():
         encoded = extraction.encoder(pixels)
         assert encoded.offsets.std() > 0.1
-        rows, _ = stream(encoded, Sampling(stride=3), [6], StreamingHead(extraction.head))
+        rows, _ = stream(encoded, Sampling(stride=3), [6], HeadTaps(extraction.head))
         windows = [pixels[frames_of_window(frame, 20, "clamp")] for frame in (0, 9, 18)]
         expected = network(torch.stack(windows))
     assert relative_l2(rows.features[[0, 3, 6]], expected) < 1e-5

@@ -14,7 +14,7 @@ from torch import Tensor
 from lcdc_extract.config import SamplingDefaults
 from lcdc_extract.errors import WeightsError
 from lcdc_extract.network.lcdc import LCDC
-from lcdc_extract.weights.file import WeightsInfo, layer_state
+from lcdc_extract.weights.file import WeightsInfo, layer_state, load_layers
 from lcdc_extract.weights.fresh import fresh_network
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -130,7 +130,7 @@ def carry_out(plan: Plan, drop: tuple[str, ...] = ()) -> tuple[LCDC, tuple[Row, 
             f"the checkpoint does not fit the {plan.info.network.variant} network:\n  {listed}{more}\n"
             "Names no rule knows can be left out by `--drop NAME`; anything else needs another checkpoint."
         )
-    network.load_state_dict(tensors, strict=False)
+    load_layers(network, tensors)
     return network, tuple(rows)
 
 

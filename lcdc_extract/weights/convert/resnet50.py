@@ -12,7 +12,6 @@ import re
 import numpy as np
 
 from lcdc_extract.config import NetworkConfig, PreprocessConfig
-from lcdc_extract.network.encoder import STAGES
 from lcdc_extract.weights.convert import authors
 from lcdc_extract.weights.convert.plan import KEEP, Array, Change, Plan, Rule, Source
 from lcdc_extract.weights.file import WeightsInfo
@@ -54,7 +53,7 @@ def rule(target: str) -> Rule:
     if found is None:
         return Rule(target)
     kind, stage, block, branch = found.groups()
-    place = f"layer{int(stage) - 1}.{STAGES[int(stage)].index(block)}"
+    place = f"layer{int(stage) - 1}.{'abcdef'.index(block)}"
     if branch == "1":
         return Rule(f"{place}.downsample.{0 if kind == 'res' else 1}.{parameter}")
     return Rule(f"{place}.{'conv' if kind == 'res' else 'bn'}{'abc'.index(branch[1]) + 1}.{parameter}", KEEP)
