@@ -28,12 +28,11 @@ from machine import save
 from rich.console import Console
 from rich.table import Table
 
-from lcdc_extract.config import PAPER, ExtractConfig, Sampling
+from lcdc_extract import Extractor
+from lcdc_extract.config import PAPER, Sampling
 from lcdc_extract.network.feature_stream import FeatureStream
 from lcdc_extract.network.lcdc import LCDC
-from lcdc_extract.network.streaming import StreamingHead
-from lcdc_extract.pipeline.engine import Engine
-from lcdc_extract.pipeline.setup import set_up
+from lcdc_extract.network.streaming import HeadTaps
 from lcdc_extract.video import DecoderPool, FrameChunk, VideoSource
 
 COMMAND = "from lcdc_extract.cli import main; main()"
@@ -74,7 +73,7 @@ def streaming(rounds: int = 5) -> dict[str, Any]:
             torch.nn.init.normal_(parameter, std=0.02)  # zero offsets would hide the motion path
     network = network.for_extraction(torch.device("cpu"), torch.float32)
     frames = 60 * torch.randn(CHUNK * (rounds + 2), 3, 224, 224)
-    stream = FeatureStream(StreamingHead(network.head), Sampling())
+    stream = FeatureStream(HeadTaps(network.head), Sampling())
     chunk_seconds, snippet_seconds, rows, windows = [], [], [], []
     for turn in range(rounds + 2):
         chunk = frames[turn * CHUNK : (turn + 1) * CHUNK]
@@ -152,14 +151,11 @@ def decode(clip: Path) -> None:
 
 def run_network(frames: int) -> None:
     """Everything the network does, with the frames already in memory."""
-    config = ExtractConfig(("clip",), Path("f.h5"), weights="untrained", device="cpu")
-    engine = Engine[str](config, set_up(config), on_rows=lambda *_: None, on_end=lambda _, stream: stream.finish())
+    stream = Extractor("untrained", device="cpu", batch_size=CHUNK).stream()
     batch = np.random.default_rng(0).integers(0, 256, (CHUNK, 240, 320, 3), dtype=np.uint8)
     for begin in range(0, frames, CHUNK):
-        engine.add("clip", batch[: frames - begin])
-    engine.end("clip")
-    engine.flush()
-    engine.synchronize()
+        stream.push(batch[: frames - begin])
+    stream.finish()
 
 
 def command_for(clip: Path, out: Path, code: str = COMMAND) -> list[str]:

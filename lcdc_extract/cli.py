@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lcdc_extract.config import Align, Decoder, Edges, ExtractConfig, Precision
-from lcdc_extract.terminal import FAILED_VIDEOS, out, plain_errors, show_version, stoppable
+from lcdc_extract.terminal import FAILED_VIDEOS, as_options, out, plain_errors, show_version, stoppable
 
 if TYPE_CHECKING:
     from lcdc_extract.pipeline import RunSummary
@@ -178,7 +178,7 @@ def print_summary(summary: RunSummary) -> None:
     for video_id in summary.already_finished:
         table.add_row(video_id, "", "", "already finished")
     for failure in summary.failures:
-        table.add_row(failure.id, "", "", f"failed: {failure.reason}", style="red")
+        table.add_row(failure.id, "", "", f"failed: {as_options(failure.reason)}", style="red")
     out.print(table)
     if summary.videos_in_file:
         out.print(f"{summary.out}: {summary.videos_in_file} videos", soft_wrap=True)
@@ -192,11 +192,11 @@ def _show_plan(config: ExtractConfig, json_output: bool) -> None:
 
     from rich.table import Table
 
-    from lcdc_extract.pipeline.plan import plan
+    from lcdc_extract.pipeline import dry_run
 
-    planned = plan(config)
+    planned = dry_run(config)
     if json_output:
-        typer.echo(json.dumps(asdict(planned), default=str))
+        typer.echo(as_options(json.dumps(asdict(planned), default=str)))
         return
     table = Table(title=f"would write {config.out}", title_justify="left")
     table.add_column("video", overflow="fold")
@@ -205,8 +205,13 @@ def _show_plan(config: ExtractConfig, json_output: bool) -> None:
     table.add_column("", overflow="fold")
     for video in planned.videos:
         frames, rows = ("?" if number is None else str(number) for number in (video.frames, video.rows))
-        table.add_row(video.id, frames, rows, video.remark)
+        table.add_row(video.id, frames, rows, as_options(video.remark))
     out.print(table)
+    for text in planned.skipped:
+        out.print(f"skipped: {text}", soft_wrap=True)
+    if not planned.frames_per_second:
+        out.print("nothing is left to do")
+        return
     out.print(
         f"{'about' if planned.complete else 'at least'} {planned.seconds:.0f} s at {planned.frames_per_second:.1f} "
         f"frames/s, measured on {planned.device} just now; frame counts are what the containers announce"

@@ -18,6 +18,10 @@ class VideoError(LcdcError):
     """No videos were found, or one video cannot be decoded."""
 
 
+class FrameError(LcdcError):
+    """Frames handed over in memory are not uint8 RGB of one size."""
+
+
 class WeightsError(LcdcError):
     """A weights name is unknown, or a weights file is damaged or belongs to another network."""
 

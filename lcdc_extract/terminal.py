@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,11 +22,20 @@ from rich.text import Text
 from lcdc_extract import __version__
 from lcdc_extract.errors import LcdcError
 
-FAILED_VIDEOS, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes: some videos failed; nothing could be done as asked; an error of this program; stopped by Ctrl-C."""
+FAILED_VIDEOS, BAD_INPUT, BUG, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
+"""Exit codes: some videos failed; nothing could be done as asked; an error of this program; stopped by Ctrl-C; whoever
+read the output has gone (as `head` does; shells give programs that SIGPIPE ends the same code)."""
 
-out = Console(markup=False, highlight=False)  # without markup: names of videos may hold [brackets]
-err = Console(stderr=True, markup=False, highlight=False)
+
+class _Console(Console):
+    """A console that leaves it to `plain_errors` what to do when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = _Console(markup=False, highlight=False)  # without markup: names of videos may hold [brackets]
+err = _Console(stderr=True, markup=False, highlight=False)
 
 SETTING = re.compile(r"`(?P<setting>[a-z][a-z0-9_]*)(?:=(?P<value>[^`]+))?`")
 QUOTES = "\"'"
@@ -53,8 +64,11 @@ def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, 
             else:
                 err.print(f"Error: {text}", soft_wrap=True)
             raise typer.Exit(BAD_INPUT) from None
-        except (typer.Exit, typer.Abort, BrokenPipeError):
+        except (typer.Exit, typer.Abort):
             raise
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered has nowhere to go
+            raise typer.Exit(NO_READER) from None
         except Exception:
             traceback.print_exc()
             raise typer.Exit(BUG) from None

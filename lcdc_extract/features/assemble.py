@@ -23,8 +23,8 @@ from lcdc_extract.features.schema import (
     ROW_DATASETS,
     SCHEMA,
     VIDEOS,
-    Failure,
     RunRecord,
+    VideoFailed,
 )
 
 OVERHEAD_BYTES = 64 << 10
@@ -32,7 +32,7 @@ OVERHEAD_BYTES = 64 << 10
 
 
 def assemble(
-    path: Path, old: Path | None, parts: dict[str, Part], record: RunRecord, failures: Iterable[Failure]
+    path: Path, old: Path | None, parts: dict[str, Part], record: RunRecord, failures: Iterable[VideoFailed]
 ) -> None:
     """Writes a feature file.
 
@@ -101,7 +101,7 @@ def _index(file: h5py.File) -> npt.NDArray[Any]:
     return np.array(rows, dtype=INDEX_TYPE)
 
 
-def _failures(old: Path | None, failures: Iterable[Failure], finished: Container[str]) -> npt.NDArray[Any]:
+def _failures(old: Path | None, failures: Iterable[VideoFailed], finished: Container[str]) -> npt.NDArray[Any]:
     rows: dict[str, tuple[str, ...]] = {}
     if old:
         with h5py.File(old, "r", locking=False) as file:

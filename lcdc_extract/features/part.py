@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lcdc_extract.config import FEATURE_SIZE
 from lcdc_extract.errors import OutputError
+from lcdc_extract.files import write_text
 
 ROW = np.dtype(
     [
@@ -65,7 +66,7 @@ class PartWriter:
         os.fsync(self._file.fileno())
         self._file.close()
         card = {"rows": self._count, "rows_in_front": rows_in_front, "rows_behind": rows_behind}
-        write_and_rename(self.path.with_suffix(".json"), json.dumps(card | {"attributes": attributes}))
+        write_text(self.path.with_suffix(".json"), json.dumps(card | {"attributes": attributes}))
         return self._count + rows_in_front + rows_behind
 
     def discard(self) -> None:
@@ -106,23 +107,3 @@ class Part:
             block = self._rows[stored]
             block["edge"] |= stored != wanted
             yield begin, block
-
-
-def write_and_rename(path: Path, text: str) -> None:
-    """Writes a small file so that it is there completely or not at all."""
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or the names in a directory, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcdc_extract.errors import OutputError
-from lcdc_extract.features.schema import FAILURES, INDEX, ROW_DATASETS, SCHEMA, VIDEOS, Failure
+from lcdc_extract.features.schema import FAILURES, INDEX, ROW_DATASETS, SCHEMA, VIDEOS, VideoFailed
 
 
 def video_ids(file: h5py.File) -> list[str]:
@@ -60,9 +60,9 @@ class FeatureFile(Mapping[str, VideoFeatures]):
         return dict(self._file.attrs)
 
     @property
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[VideoFailed]:
         """Videos that could not be read, with the reason."""
-        return [Failure(*(text.decode() for text in row)) for row in self._file[FAILURES][:]]
+        return [VideoFailed(*(text.decode() for text in row)) for row in self._file[FAILURES][:]]
 
     def summary(self) -> list[dict[str, Any]]:
         """One dict per video, from `/index`, without reading features."""

@@ -48,11 +48,12 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A video that could not be read."""
+class VideoFailed:
+    """A video has no features; the others go on."""
 
     id: str
     path: str
+    """As it was given."""
     reason: str
 
 

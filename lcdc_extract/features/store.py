@@ -6,22 +6,25 @@ Killed at any moment, the output is either the old file or the new one, and no f
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
 from lcdc_extract.errors import OutputError
 from lcdc_extract.features.assemble import assemble
-from lcdc_extract.features.part import Part, PartWriter, sync, write_and_rename
+from lcdc_extract.features.part import Part, PartWriter
 from lcdc_extract.features.reader import video_ids
-from lcdc_extract.features.schema import ROW_DATASETS, SCHEMA, VIDEOS, Failure, RunRecord, differences
+from lcdc_extract.features.schema import ROW_DATASETS, SCHEMA, VIDEOS, RunRecord, VideoFailed, differences
+from lcdc_extract.files import UNFINISHED, InUseError, acquire, publish, write_text
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 PART_CARDS = "[0-9a-f]" * 24 + ".json"
 RUN = "run.json"
@@ -34,12 +37,12 @@ def check_output(out: Path) -> None:
         OutputError: says what is wrong with `out`.
     """
     if out.is_dir():
-        raise OutputError(f"--out {out} is a directory; expected a file name, for example {out / 'feats.h5'}")
+        raise OutputError(f"`out={out}` is a directory; expected a file name, for example {out / 'feats.h5'}")
     folder = out.absolute().parent
     if not folder.is_dir():
-        raise OutputError(f"--out {out}: the directory {folder} does not exist. Create it: mkdir -p {folder}")
+        raise OutputError(f"`out={out}`: the directory {folder} does not exist. Create it: mkdir -p {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"--out {out}: no permission to write in {folder}")
+        raise OutputError(f"`out={out}`: no permission to write in {folder}")
     if out.exists():
         _read_identity(out)
 
@@ -58,7 +61,7 @@ def check_ids(ids: Iterable[str]) -> None:
             if above in known and parts[length] in ROW_DATASETS:
                 raise OutputError(
                     f"videos {above!r} and {name!r} cannot share a file: {parts[length]!r} is a dataset of the first. "
-                    "Rename one, or choose another --out for it."
+                    "Rename one, or choose another `out` for it."
                 )
 
 
@@ -120,7 +123,7 @@ class FeatureStore:
         """A writer for one video's rows; `finish` it with attributes that hold the id."""
         return PartWriter(self.parts / hashlib.sha256(video_id.encode()).hexdigest()[:24])
 
-    def publish(self, failures: Iterable[Failure]) -> int:
+    def publish(self, failures: Iterable[VideoFailed]) -> int:
         """Puts all finished videos, of this run and earlier ones, into the output in one step.
 
         Returns:
@@ -131,11 +134,9 @@ class FeatureStore:
         """
         finished = self.finished()
         if finished:
-            unfinished = self.parts / "assembled.unfinished"
+            unfinished = self.parts / f"assembled{UNFINISHED}"
             assemble(unfinished, self._state.old, self._state.parts(), self.record, failures)
-            sync(unfinished)
-            os.replace(unfinished, self.out)
-            sync(self.out.absolute().parent)
+            publish(unfinished, self.out)
             self._note(anew=False)  # from here on the output holds what the parts hold
         for card in list(self.parts.glob(PART_CARDS)):
             card.unlink()  # before their rows: a card promises rows
@@ -149,30 +150,23 @@ class FeatureStore:
             (self.parts / "lock").unlink(missing_ok=True)  # while we hold it; `_acquire` notices
             with contextlib.suppress(OSError):  # a network file system may keep a trace of the open lock
                 self.parts.rmdir()
-        os.close(self._lock)
+        self._lock.release()
 
     def _note(self, *, anew: bool) -> None:
         """Leaves word for a later run whose parts these are, and whether they replace the output or join it."""
-        write_and_rename(self.parts / RUN, json.dumps({"identity": self.record.identity, "anew": anew}))
+        write_text(self.parts / RUN, json.dumps({"identity": self.record.identity, "anew": anew}))
 
-    def _acquire(self) -> int:
+    def _acquire(self) -> BaseFileLock:
         path = self.parts / "lock"
-        while True:
+        try:
             self.parts.mkdir(exist_ok=True)
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
-                    return lock
-                os.close(lock)  # the run that held it ended and removed it meanwhile
-            except BlockingIOError:
-                os.close(lock)
-                raise OutputError(
-                    f"another run is writing {self.out}. Wait for it to end, or choose another --out."
-                ) from None
-            except OSError as error:
-                os.close(lock)
-                raise OutputError(f"cannot lock {path}: {error}. Choose an --out on a local disk.") from error
+            return acquire(path)
+        except InUseError:
+            raise OutputError(
+                f"another run is writing {self.out}. Wait for it to end, or choose another `out`."
+            ) from None
+        except OSError as error:
+            raise OutputError(f"cannot lock {path}: {error}. Choose an `out` on a local disk.") from error
 
     def _clean(self) -> None:
         """Removes what no card vouches for, and with a fresh start the cards too."""
@@ -180,8 +174,8 @@ class FeatureStore:
             for card in list(self.parts.glob(PART_CARDS)):
                 card.unlink()
             self._state.discards_parts = False
-        for path in (*self.parts.glob("*.unfinished"), *self.parts.glob("*.rows")):
-            if not path.with_suffix(".json").exists() or path.suffix == ".unfinished":
+        for path in (*self.parts.glob("*" + UNFINISHED), *self.parts.glob("*.rows")):
+            if not path.with_suffix(".json").exists() or path.suffix == UNFINISHED:
                 path.unlink()
 
 
@@ -193,7 +187,7 @@ class _State:
         wanted = json.loads(json.dumps(record.identity))
         run = {"identity": wanted, "anew": overwrite}
         if any(self._folder.glob(PART_CARDS)):  # without parts there is nothing to go on with
-            run = json.loads((self._folder / RUN).read_text())
+            run = _read_run(self._folder / RUN, overwrite) or {"identity": None, "anew": False}
         self.discards_parts = overwrite and (run["identity"] != wanted or not run["anew"])
         """Whether parts are of a run that this one replaces; one that was itself a fresh start is continued."""
         self.anew: bool = overwrite or run["anew"]
@@ -223,8 +217,23 @@ def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> No
         raise OutputError(
             f"{path} was made with other settings:\n  "
             + "\n  ".join(differences(found, wanted))
-            + "\nGive the same settings to continue it, another --out, or --overwrite to start anew."
+            + "\nGive the same settings to continue it, another `out`, or `overwrite=True` to start anew."
         )
+
+
+def _read_run(path: Path, overwrite: bool) -> dict[str, Any] | None:
+    """What `_note` left, or None where it cannot be read and the parts are to be replaced anyway."""
+    try:
+        run = json.loads(path.read_text())
+        return {"identity": dict(run["identity"]), "anew": bool(run["anew"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if overwrite:
+            return None
+        parts = len(list(path.parent.glob(PART_CARDS)))
+        raise OutputError(
+            f"{path}, which says what the {parts} finished videos beside it were made with, cannot be read ({error}). "
+            f"`overwrite=True` starts anew without them; or move {path.parent} away."
+        ) from error
 
 
 def _read_identity(path: Path) -> dict[str, Any]:
@@ -237,6 +246,6 @@ def _read_identity(path: Path) -> dict[str, Any]:
     except (OSError, KeyError, ValueError) as error:
         found = f"not a readable feature file ({error})"
     raise OutputError(
-        f"{path} exists and is {found}; expected schema {SCHEMA!r}. It is left untouched: choose another --out, "
+        f"{path} exists and is {found}; expected schema {SCHEMA!r}. It is left untouched: choose another `out`, "
         "or remove it yourself."
     )

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lcdc_extract.config import SNIPPET_LENGTH, ExtractConfig, Sampling
+from lcdc_extract.config import ExtractConfig, Sampling
 from lcdc_extract.errors import VideoError
-from lcdc_extract.features import check_output, peek
-from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream
-from lcdc_extract.pipeline.engine import Engine, memory_errors
+from lcdc_extract.extractor import Extractor
+from lcdc_extract.features import peek
+from lcdc_extract.network.rows import row_count
+from lcdc_extract.pipeline.prepare import prepare, sampled_frames
 from lcdc_extract.pipeline.record import run_record
-from lcdc_extract.pipeline.run import sampled_frames, unfinished
-from lcdc_extract.pipeline.setup import set_up
-from lcdc_extract.video import VideoInfo, VideoSource, check_rate, discover, probe
+from lcdc_extract.video import DecodingFailed, VideoInfo, VideoSource, check_rate, probe
 
 
 @dataclass(frozen=True)
 class PlannedVideo:
-    """One line of the plan; counts are what the container announces, None where it does not."""
+    """One line of a dry run; counts are what the container announces, None where it does not."""
 
     id: str
     frames: int | None
@@ -31,71 +29,58 @@ class PlannedVideo:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DryRun:
     """What a run would do."""
 
     videos: tuple[PlannedVideo, ...]
+    skipped: tuple[str, ...]
+    """Folders and links among the inputs that could not be followed, with the reason."""
     device: str
     frames_per_second: float
-    """Of the network alone, measured on a random batch."""
+    """Of the network alone, measured on a random batch; 0 where nothing is left to do."""
     seconds: float
     complete: bool
     """Whether every container announces its frames; otherwise `seconds` is too short."""
 
 
-def plan(config: ExtractConfig) -> Plan:
+def dry_run(config: ExtractConfig) -> DryRun:
     """Checks everything a run would check, reads the videos' headers, and times the network on one batch.
 
     Raises:
         LcdcError: what the run itself would raise before its first frame.
     """
-    check_output(config.out)
-    sources = discover(config.inputs)
-    setup = set_up(config)
-    finished = peek(config.out, run_record(config, setup), overwrite=config.overwrite)
-    todo = unfinished(sources, finished, config.out)
+    prepared = prepare(config)
+    todo = prepared.unfinished(peek(config.out, run_record(prepared), overwrite=config.overwrite))
     found = probe(todo, decoder=config.decoder, decoders=config.decoders, timeout_seconds=config.decode_timeout_seconds)
-    videos = tuple(_planned(source, found.get(source.id), setup.sampling) for source in sources)
-    with memory_errors(config):
-        engine = Engine[str](config, setup, on_rows=_ignore_rows, on_end=_ignore_end)
-        speed = _frames_per_second(engine)
+    videos = tuple(_planned(video, found.get(video.id), prepared.sampling) for video in prepared.videos)
     known = [video.frames for video in videos if video.frames is not None]
-    return Plan(videos, str(setup.device), speed, sum(known) / speed, complete=len(known) == len(videos))
+    speed = _frames_per_second(prepared.extractor()) if todo else 0.0
+    seconds = sum(known) / speed if todo else 0.0
+    complete = len(known) == len(videos)
+    return DryRun(videos, prepared.skipped, str(prepared.device), speed, seconds, complete)
 
 
-def _planned(source: VideoSource, found: Any, sampling: Sampling) -> PlannedVideo:
+def _planned(video: VideoSource, found: VideoInfo | DecodingFailed | None, sampling: Sampling) -> PlannedVideo:
     if found is None:
-        return PlannedVideo(source.id, 0, 0, "already finished")
-    if not isinstance(found, VideoInfo):
-        return PlannedVideo(source.id, 0, 0, f"cannot be read: {found.reason}")
+        return PlannedVideo(video.id, 0, 0, "already finished")
+    if isinstance(found, DecodingFailed):
+        return PlannedVideo(video.id, 0, 0, f"cannot be read: {found.reason}")
+    frames = sampled_frames(found, sampling)
     try:
         check_rate(sampling.fps, found.fps)
+        rows = None if frames is None else row_count(frames, sampling)
     except VideoError as error:
-        return PlannedVideo(source.id, 0, 0, f"will fail: {error}")
-    frames = sampled_frames(found, sampling)
-    rows = None if frames is None else -(-frames // sampling.stride)
-    if frames is not None and sampling.align == "released":
-        if frames < SNIPPET_LENGTH:
-            return PlannedVideo(source.id, 0, 0, f"will fail: --align released needs {SNIPPET_LENGTH} frames")
-        rows = frames // sampling.stride
-    return PlannedVideo(source.id, frames, rows, f"{found.width}x{found.height}, {found.fps:.2f} frames/s")
+        return PlannedVideo(video.id, 0, 0, f"will fail: {error}")
+    return PlannedVideo(video.id, frames, rows, f"{found.width}x{found.height}, {found.fps:.2f} frames/s")
 
 
-def _frames_per_second(engine: Engine[str]) -> float:
+def _frames_per_second(extractor: Extractor) -> float:
     """Steady speed: the first batch warms up, the second is timed."""
-    generator = np.random.default_rng(0)
-    batch = generator.integers(0, 256, (engine.batch_size, 240, 320, 3), dtype=np.uint8)
-    engine.add("", batch)
-    engine.synchronize()
-    started = time.monotonic()
-    engine.add("", batch)
-    engine.synchronize()
-    return engine.batch_size / (time.monotonic() - started)
-
-
-def _ignore_rows(key: str, rows: FeatureRows, frames: int) -> None:
-    pass
-
-
-def _ignore_end(key: str, stream: FeatureStream) -> None:
-    pass
+    stream = extractor.feature_stream()
+    batch = np.random.default_rng(0).integers(0, 256, (extractor.batch_size, 240, 320, 3), dtype=np.uint8)
+    for _ in range(2):
+        started = time.monotonic()
+        with extractor.running():
+            stream.push(extractor.encode(extractor.preprocess(batch)))
+            extractor.synchronize()
+    return extractor.batch_size / (time.monotonic() - started)

@@ -1,145 +1,171 @@
-"""The network at work: frames of several videos in, batches through the encoder, rows of features out."""
+"""Frames of several videos in, rows of features out. Frames of different videos share a batch."""
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lcdc_extract.config import ExtractConfig
-from lcdc_extract.errors import DeviceError
-from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream
-from lcdc_extract.network.preprocess import preprocess
-from lcdc_extract.network.streaming import StreamingHead
-from lcdc_extract.pipeline.setup import Setup
-
-Key = TypeVar("Key")
-CPU_BATCH, GPU_BATCH = 16, 256
-
-
-@contextmanager
-def memory_errors(config: ExtractConfig) -> Iterator[None]:
-    """Running out of GPU memory becomes an error that says what to do.
-
-    Raises:
-        DeviceError: instead of torch's own.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        size = config.batch_size or GPU_BATCH
-        raise DeviceError(
-            f"the GPU ran out of memory at --batch-size {size}. Give a smaller one, or free the GPU; "
-            "finished videos are kept."
-        ) from error
+from lcdc_extract.errors import VideoError
+from lcdc_extract.extractor import Extractor
+from lcdc_extract.features import VideoFailed
+from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream, Padding
+from lcdc_extract.video import DecodingFailed, FrameChunk, VideoEnded, VideoSource
 
 
 @dataclass(frozen=True)
-class _Segment(Generic[Key]):
-    """Frames of one video waiting for their batch; None marks the video's end."""
+class VideoRows:
+    """The next rows of a video, on their way to its file; entry j of each array belongs to row j."""
 
-    key: Key
+    video: VideoSource
+    features: Tensor
+    """(R, 1024), on the network's device, in its dtype."""
+    frame_index: npt.NDArray[np.int64]
+    """(R,): decoded frame each row stands for."""
+    time_seconds: npt.NDArray[np.float64]
+    """(R,): when it is shown."""
+    edge: npt.NDArray[np.bool_]
+    """(R,): whether the window around it would leave the video."""
+    frames: int
+    """Frames that went through the network for these rows; there may be frames and no rows yet."""
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+
+@dataclass(frozen=True)
+class VideoDone:
+    """Every row of a video was handed out."""
+
+    ended: VideoEnded
+    padding: Padding
+
+
+EngineOutput = VideoRows | VideoDone | VideoFailed
+
+
+@dataclass
+class _Underway:
+    """A video that is being decoded: its stream of features, and where and when its sampled frames are."""
+
+    stream: FeatureStream
+    index: array[int] = field(default_factory=lambda: array("q"))
+    seconds: array[float] = field(default_factory=lambda: array("d"))
+
+    def rows(self, video: VideoSource, rows: FeatureRows, frames: int) -> VideoRows:
+        return VideoRows(
+            video,
+            rows.features,
+            np.array([self.index[frame] for frame in rows.frames], np.int64),
+            np.array([self.seconds[frame] for frame in rows.frames], np.float64),
+            np.array(rows.edges, np.bool_),
+            frames,
+        )
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Preprocessed frames of one video, waiting for their batch; or the end of the video, behind all its frames."""
+
+    video: VideoSource
     frames: Tensor | None
+    ended: VideoEnded | None = None
 
 
-class Engine(Generic[Key]):
-    """Batches frames of several videos, in the order they come, and keeps one feature stream per video.
+class Engine:
+    """Feed it what the decoders say, in that order, and take what comes out; `flush` at the end.
 
-    Arithmetic is float32 to the last bit or what `config.precision` says: on a GPU this turns the short float32 of its
-    tensor cores (TF32) off, for this process.
-
-    Args:
-        on_rows: called with each video's next rows, possibly none, and the number of frames behind them.
-        on_end: called once per video, after all `on_rows`, with the stream to be finished.
+    A batch runs when it is full, with frames of as many videos as it takes; outputs come in the order of the frames.
     """
 
-    def __init__(
-        self,
-        config: ExtractConfig,
-        setup: Setup,
-        *,
-        on_rows: Callable[[Key, FeatureRows, int], None],
-        on_end: Callable[[Key, FeatureStream], None],
-    ) -> None:
-        self.device = device = setup.device
-        self.dtype: torch.dtype = getattr(torch, config.precision)
-        self.batch_size = config.batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
-        self.sampling = setup.sampling
-        self._preprocess = setup.weights.info.preprocess
-        if device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = False
-            torch.backends.cuda.matmul.allow_tf32 = False
-        network = setup.weights.network.for_extraction(device, self.dtype)
-        self._encoder, self._head = network.encoder, StreamingHead(network.head)
-        self._on_rows, self._on_end = on_rows, on_end
-        self._streams: dict[Key, FeatureStream] = {}
-        self._waiting: deque[_Segment[Key]] = deque()
+    def __init__(self, extractor: Extractor) -> None:
+        self._extractor = extractor
+        self._underway: dict[VideoSource, _Underway] = {}
+        self._waiting: deque[_Waiting] = deque()
         self._waiting_frames = 0
 
-    @torch.inference_mode()
-    def add(self, key: Key, rgb: npt.NDArray[np.uint8]) -> None:
-        """Takes the next frames of a video, (T, H, W, 3) uint8; the array may be reused afterwards."""
-        frames = preprocess(torch.from_numpy(rgb).to(self.device), self._preprocess, self.dtype)
-        self._waiting.append(_Segment(key, frames))
-        self._waiting_frames += len(frames)
-        while self._waiting_frames >= self.batch_size:
-            self._run_batch()
+    def feed(self, event: FrameChunk | VideoEnded | DecodingFailed) -> Iterator[EngineOutput]:
+        """Takes the next frames of a video, its end or its failure; yields what that completes.
 
-    def end(self, key: Key) -> None:
-        """No more frames of this video."""
-        self._waiting.append(_Segment(key, None))
+        Frames are handed back to their decoder at once.
+        """
+        if isinstance(event, DecodingFailed):
+            self._drop(event.source)
+            yield VideoFailed(event.source.id, str(event.source.path), event.reason)
+        elif isinstance(event, VideoEnded):
+            self._waiting.append(_Waiting(event.source, None, event))
+        else:
+            self._add(event)
+        while self._waiting_frames >= self._extractor.batch_size:
+            yield from self._run_batch()
 
-    def drop(self, key: Key) -> None:
-        """Forgets a video that failed."""
-        kept = [segment for segment in self._waiting if segment.key != key]
-        self._waiting = deque(kept)
-        self._waiting_frames = sum(len(segment.frames) for segment in kept if segment.frames is not None)
-        self._streams.pop(key, None)
-
-    @torch.inference_mode()
-    def flush(self) -> None:
+    def flush(self) -> Iterator[EngineOutput]:
         """Runs what is waiting as a last, smaller batch."""
         while self._waiting:
-            self._run_batch()
+            yield from self._run_batch()
 
-    def synchronize(self) -> None:
-        """Waits until the device has done what it was given."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+    def _add(self, chunk: FrameChunk) -> None:
+        video = chunk.source
+        if video not in self._underway:
+            self._underway[video] = _Underway(self._extractor.feature_stream())
+        self._underway[video].index.extend(chunk.index.tolist())
+        self._underway[video].seconds.extend(chunk.pts_seconds.tolist())
+        with self._extractor.running():
+            frames = self._extractor.preprocess(chunk.rgb)
+        chunk.release()
+        self._waiting.append(_Waiting(video, frames))
+        self._waiting_frames += len(frames)
 
-    def _run_batch(self) -> None:
-        batch = self._take(self.batch_size)
-        frames = [segment.frames for segment in batch if segment.frames is not None]
-        encoded = self._encoder(torch.cat(frames)) if frames else None
-        begin = 0
-        for segment in batch:
-            stream = self._streams.setdefault(segment.key, FeatureStream(self._head, self.sampling))
-            if segment.frames is None:
-                self._on_end(segment.key, self._streams.pop(segment.key))
-                continue
-            end = begin + len(segment.frames)
-            assert encoded is not None
-            self._on_rows(segment.key, stream.push(encoded[begin:end]), end - begin)
-            begin = end
+    def _drop(self, video: VideoSource) -> None:
+        kept = [waiting for waiting in self._waiting if waiting.video != video]
+        self._waiting = deque(kept)
+        self._waiting_frames = sum(len(waiting.frames) for waiting in kept if waiting.frames is not None)
+        self._underway.pop(video, None)
 
-    def _take(self, count: int) -> list[_Segment[Key]]:
+    def _run_batch(self) -> list[EngineOutput]:
+        batch = self._take(self._extractor.batch_size)
+        frames = [waiting.frames for waiting in batch if waiting.frames is not None]
+        found: list[EngineOutput] = []
+        with self._extractor.running():
+            encoded = self._extractor.encode(torch.cat(frames)) if frames else None
+            begin = 0
+            for waiting in batch:
+                if waiting.ended is not None:
+                    found += self._end(waiting.ended)
+                elif waiting.frames is not None and encoded is not None:
+                    end = begin + len(waiting.frames)
+                    underway = self._underway[waiting.video]
+                    rows = underway.stream.push(encoded[begin:end])
+                    found.append(underway.rows(waiting.video, rows, end - begin))
+                    begin = end
+        return found
+
+    def _end(self, ended: VideoEnded) -> list[EngineOutput]:
+        video = ended.source
+        underway = self._underway.pop(video, None) or _Underway(self._extractor.feature_stream())
+        try:
+            rows, padding = underway.stream.finish()
+        except VideoError as error:
+            return [VideoFailed(video.id, str(video.path), str(error))]
+        return [underway.rows(video, rows, 0), VideoDone(ended, padding)]
+
+    def _take(self, count: int) -> list[_Waiting]:
         """The first `count` waiting frames, with the ends of videos that fall among them."""
-        taken: list[_Segment[Key]] = []
+        taken: list[_Waiting] = []
         while self._waiting and (count or self._waiting[0].frames is None):
-            segment = self._waiting.popleft()
-            if segment.frames is not None:
-                if len(segment.frames) > count:
-                    self._waiting.appendleft(_Segment(segment.key, segment.frames[count:]))
-                    segment = _Segment(segment.key, segment.frames[:count])
-                assert segment.frames is not None
-                count -= len(segment.frames)
-                self._waiting_frames -= len(segment.frames)
-            taken.append(segment)
+            waiting = self._waiting.popleft()
+            if waiting.frames is not None:
+                frames = waiting.frames[:count]
+                if len(waiting.frames) > count:
+                    self._waiting.appendleft(_Waiting(waiting.video, waiting.frames[count:]))
+                waiting = _Waiting(waiting.video, frames)
+                count -= len(frames)
+                self._waiting_frames -= len(frames)
+            taken.append(waiting)
         return taken

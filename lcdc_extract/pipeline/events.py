@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lcdc_extract.features import Failure
+from lcdc_extract.features import VideoFailed
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class RunStarted:
     frame_step: int
     fps: float | None
     stride: int
+    skipped: tuple[str, ...] = ()
+    """Folders and links among the inputs that could not be followed, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +56,13 @@ class VideoFinished:
 
 
 @dataclass(frozen=True)
-class VideoFailed:
-    """A video could not be read; the others go on."""
-
-    id: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class RunSummary:
     """The end of a run."""
 
     out: Path
     finished: tuple[VideoFinished, ...]
     already_finished: tuple[str, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[VideoFailed, ...]
     videos_in_file: int
     frames: int
     seconds: float

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
 
+from lcdc_extract.features import VideoFailed
 from lcdc_extract.pipeline import (
     Event,
     Progress,
     RunStarted,
     RunSummary,
-    VideoFailed,
     VideoFinished,
     VideoStarted,
 )
+from lcdc_extract.progress.console import LINE_EVERY_SECONDS, bar, on_terminal, say
+from lcdc_extract.terminal import as_options
 from lcdc_extract.weights.resolve import DEFAULT
-
-LINE_EVERY_SECONDS = 30.0
 
 
 def choose_reporter(json_events: bool) -> JsonLines | Bars | Lines:
     """JSON if asked for, bars on a terminal, otherwise lines."""
     if json_events:
         return JsonLines()
-    return Bars() if sys.stderr.isatty() else Lines()
+    return Bars() if on_terminal() else Lines()
 
 
 class JsonLines:
@@ -37,7 +36,7 @@ class JsonLines:
     def __call__(self, event: Event) -> None:
         """Prints one event."""
         values: dict[str, Any] = {"event": type(event).__name__} | asdict(event)
-        print(json.dumps(values, default=str), flush=True)
+        print(as_options(json.dumps(values, default=str)), flush=True)
 
     def close(self) -> None:
         """Nothing to clean up."""
@@ -54,19 +53,20 @@ def describe_start(event: RunStarted) -> str:
     )
 
 
-def warn_of_weights(event: RunStarted) -> str | None:
-    """The warning that features of a random network, and of one that never saw a real scene, deserve."""
+def remarks(event: RunStarted) -> list[str]:
+    """What deserves to be said at the start: inputs that were skipped, and weights that are not for real scenes."""
+    found = [f"skipped: {text}" for text in event.skipped]
     if not event.trained:
-        return (
+        found.append(
             "WARNING: the network is untrained, its weights are random numbers. The features have the right shape and "
             "mean nothing; the file is marked trained = false."
         )
-    if event.weights == DEFAULT:
-        return (
+    elif event.weights == DEFAULT:
+        found.append(
             f"note: {DEFAULT} was trained on drawn shapes, to try things out with. For real scenes give --weights a "
             "network trained on them."
         )
-    return None
+    return found
 
 
 class _Totals:
@@ -109,11 +109,10 @@ class Bars:
         """Draws one event."""
         self._totals.take(event)
         if isinstance(event, RunStarted):
-            for text in (describe_start(event), warn_of_weights(event)):
-                if text:
-                    tqdm.write(text, file=sys.stderr)
-            self._all = tqdm(desc=f"0/{event.videos} videos", unit=" frames", position=0, dynamic_ncols=True)
-            self._video = tqdm(unit=" frames", position=1, dynamic_ncols=True, leave=False)
+            for text in (describe_start(event), *remarks(event)):
+                say(text)
+            self._all = bar("frames", title=f"0/{event.videos} videos", position=0)
+            self._video = bar("frames", position=1, leave=False)
         elif isinstance(event, RunSummary):
             self.close()
         elif self._all is not None and self._video is not None:
@@ -121,18 +120,18 @@ class Bars:
 
     def close(self) -> None:
         """Removes the bars; also after an interruption."""
-        for bar in (self._video, self._all):
-            if bar is not None:
-                bar.close()
+        for drawn in (self._video, self._all):
+            if drawn is not None:
+                drawn.close()
         self._all = self._video = None
 
     def _draw(self, event: Event, everything: tqdm[Any], video: tqdm[Any]) -> None:
         totals = self._totals
         if isinstance(event, VideoFailed):
-            tqdm.write(f"failed: {event.id}: {event.reason}", file=sys.stderr)
+            say(f"failed: {event.id}: {as_options(event.reason)}")
         elif isinstance(event, VideoFinished):
             for note in event.notes:
-                tqdm.write(f"note: {event.id}: {note}", file=sys.stderr)
+                say(f"note: {event.id}: {note}")
         elif isinstance(event, Progress):
             everything.update(event.frames)
             if self._current not in totals.done:
@@ -160,26 +159,22 @@ class Lines:
         now = time.monotonic()
         if isinstance(event, RunStarted):
             self._started = self._last = now
-            for text in (describe_start(event), warn_of_weights(event)):
-                if text:
-                    self._print(text)
+            for text in (describe_start(event), *remarks(event)):
+                say(text)
         elif isinstance(event, VideoFinished):
-            self._print(f"finished {event.id}: {event.rows} rows from {event.frames} frames")
+            say(f"finished {event.id}: {event.rows} rows from {event.frames} frames")
             for note in event.notes:
-                self._print(f"note: {event.id}: {note}")
+                say(f"note: {event.id}: {note}")
         elif isinstance(event, VideoFailed):
-            self._print(f"failed {event.id}: {event.reason}")
+            say(f"failed {event.id}: {as_options(event.reason)}")
         elif isinstance(event, Progress) and now - self._last >= LINE_EVERY_SECONDS:
             self._last = now
             totals, rate = self._totals, self._totals.frames / (now - self._started)
             left = max(totals.total - totals.frames, 0) / rate
-            self._print(f"{totals.over}/{totals.videos} videos, {rate:.1f} frames/s, about {left:.0f} s left")
+            say(f"{totals.over}/{totals.videos} videos, {rate:.1f} frames/s, about {left:.0f} s left")
 
     def close(self) -> None:
         """Nothing to clean up."""
-
-    def _print(self, text: str) -> None:
-        print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
 def _ordinal(number: int) -> str:

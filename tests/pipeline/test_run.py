@@ -25,10 +25,11 @@ from lcdc_extract.pipeline import (
     VideoFailed,
     VideoFinished,
     VideoStarted,
-    setup,
+    dry_run,
+    prepare,
 )
-from lcdc_extract.pipeline.plan import plan
 from lcdc_extract.weights.file import load_weights
+from lcdc_extract.weights.resolve import FoundWeights
 from tests.clips import render_clip
 from tests.network.random_networks import relative_l2
 
@@ -130,7 +131,7 @@ def test_a_rerun_does_nothing_or_refuses(videos: Path, tmp_path: Path) -> None:
     other = ExtractConfig((str(clip),), tmp_path / "f.h5", weights="untrained", stride=2)
     with pytest.raises(OutputError, match="stride: the file has 1, this run 2"):
         extract(other)
-    assert plan(config).videos[0].remark == "already finished"
+    assert dry_run(config).videos[0].remark == "already finished"
     render_clip(clip, num_frames=17)
     with pytest.raises(OutputError, match="other content"):
         extract(config)
@@ -157,9 +158,9 @@ def test_nothing_readable_writes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["empty.mp4"]
 
 
-def test_a_plan_writes_nothing(videos: Path, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing(videos: Path, tmp_path: Path) -> None:
     config = ExtractConfig((str(videos),), tmp_path / "f.h5", weights="untrained", frame_step=2, stride=5, batch_size=2)
-    planned = plan(config)
+    planned = dry_run(config)
     assert {video.id: (video.frames, video.rows) for video in planned.videos} == {"b": (9, 2), "long/a": (12, 3)}
     assert planned.seconds > 0
     assert list(tmp_path.iterdir()) == []
@@ -170,8 +171,9 @@ def test_features_that_are_not_numbers_fail_the_video(
 ) -> None:
     weights = load_weights(weights_file)
     with torch.no_grad():
-        weights.network.fc_new_2.bias[5] = float("inf")
-    monkeypatch.setattr(setup, "resolve_weights", lambda _: weights)
+        weights.network.head.fc_new_2.bias[5] = float("inf")
+    found = FoundWeights(weights.name, weights.sha256, weights.info, lambda: weights)
+    monkeypatch.setattr(prepare, "find_weights", lambda _: found)
     summary = extract(ExtractConfig((str(videos / "b.mkv"),), tmp_path / "f.h5", frame_step=6))
     assert [failure.id for failure in summary.failures] == ["b"]
     assert "not numbers" in summary.failures[0].reason

@@ -19,7 +19,7 @@ from torch.nn import functional
 from lcdc_extract import ops
 from lcdc_extract.config import RELEASED, Sampling
 from lcdc_extract.network.encoder import EncodedFrames
-from lcdc_extract.network.streaming import StreamingHead
+from lcdc_extract.network.streaming import HeadTaps
 from lcdc_extract.ops import modules
 from tests.network.random_networks import relative_l2
 from tests.network.test_streaming import by_snippet, stream
@@ -65,7 +65,7 @@ def test_streaming_equals_the_oracle(lab: Lab) -> None:
         encoded = extraction.encoder(lab.pixels)
         order = [3, 2, *ORDER, 0, 1, 1]  # the oracle's window is the one of frame 10
         frames = EncodedFrames(encoded.appearance[order], encoded.offsets[order])
-        rows, _ = stream(frames, Sampling(), [5], StreamingHead(extraction.head))
+        rows, _ = stream(frames, Sampling(), [5], HeadTaps(extraction.head))
         some = by_snippet(frames, Sampling(stride=10), lab.network.head)
     assert relative_l2(rows.features[::10], some) < 1e-5
     assert relative_l2(rows.features[10], torch.from_numpy(lab.expected["fc_new_2"])) < TOLERANCE
