@@ -50,7 +50,7 @@ def plan(config: ExtractConfig) -> Plan:
         LcdcError: what the run itself would raise before its first frame.
     """
     check_output(config.out)
-    sources = discover(config.inputs)
+    sources = list(discover(config.inputs).videos)
     setup = set_up(config)
     finished = peek(config.out, run_record(config, setup), overwrite=config.overwrite)
     todo = unfinished(sources, finished, config.out)

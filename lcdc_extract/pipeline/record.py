@@ -16,7 +16,7 @@ from lcdc_extract.config import ExtractConfig, to_dict
 from lcdc_extract.features import RunRecord
 from lcdc_extract.network.feature_stream import Padding
 from lcdc_extract.pipeline.setup import Setup
-from lcdc_extract.video import VideoEnded, VideoInfo
+from lcdc_extract.video import VideoEnded
 
 LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
 
@@ -51,38 +51,39 @@ def made_by(config: ExtractConfig, device: torch.device) -> dict[str, str]:
     }
 
 
-def video_attributes(info: VideoInfo, ended: VideoEnded, padding: Padding) -> dict[str, Any]:
+def video_attributes(ended: VideoEnded, padding: Padding) -> dict[str, Any]:
     """The attributes of one video's group that describe the video."""
+    info, counts = ended.info, ended.counts
     return {
         "id": ended.source.id,
         "source": str(ended.source.path.absolute()),
-        "source_size_bytes": ended.size_bytes,
-        "source_modified_ns": ended.modified_ns,
-        "source_sha256": ended.sha256,
+        "source_size_bytes": counts.size_bytes,
+        "source_modified_ns": counts.modified_ns,
+        "source_sha256": counts.sha256,
         "width": info.width,
         "height": info.height,
         "frames_per_second": info.fps,
         "frames_expected": -1 if info.frames_expected is None else info.frames_expected,
-        "frames_decoded": ended.frames_decoded,
-        "frames_sampled": ended.frames_sampled,
-        "frames_repeated": ended.frames_repeated,
+        "frames_decoded": counts.frames_decoded,
+        "frames_sampled": counts.frames_sampled,
+        "frames_repeated": counts.frames_repeated,
         "frames_padded": padding.frames,
         "rows_copied_in_front": padding.rows_in_front,
         "rows_copied_behind": padding.rows_behind,
-        "damaged_packets": ended.damaged_packets,
+        "damaged_packets": counts.damaged_packets,
         "decoder": info.decoder,
     }
 
 
-def notes(info: VideoInfo, ended: VideoEnded, padding: Padding) -> tuple[str, ...]:
+def notes(ended: VideoEnded, padding: Padding) -> tuple[str, ...]:
     """Anything unusual about a video, in words."""
-    found = []
-    if info.frames_expected is not None and info.frames_expected != ended.frames_decoded:
-        found.append(f"the container announces {info.frames_expected} frames, {ended.frames_decoded} were decoded")
-    if ended.damaged_packets:
-        found.append(f"{ended.damaged_packets} damaged packets were skipped")
-    if ended.frames_repeated:
-        found.append(f"{ended.frames_repeated} frames stand for two sampling times (variable frame rate)")
+    info, counts, found = ended.info, ended.counts, []
+    if info.frames_expected is not None and info.frames_expected != counts.frames_decoded:
+        found.append(f"the container announces {info.frames_expected} frames, {counts.frames_decoded} were decoded")
+    if counts.damaged_packets:
+        found.append(f"{counts.damaged_packets} damaged packets were skipped")
+    if counts.frames_repeated:
+        found.append(f"{counts.frames_repeated} frames stand for two sampling times (variable frame rate)")
     if padding.frames:
         found.append(f"shorter than one window: the last frame was repeated {padding.frames} times")
     return tuple(found)

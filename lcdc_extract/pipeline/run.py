@@ -37,8 +37,16 @@ from lcdc_extract.pipeline.events import (
 from lcdc_extract.pipeline.record import made_by, notes, run_record, video_attributes
 from lcdc_extract.pipeline.setup import Setup, set_up
 from lcdc_extract.pipeline.writer import BackgroundWriter
-from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoInfo, VideoOpened, VideoSource, discover
-from lcdc_extract.video import VideoFailed as DecodingFailed
+from lcdc_extract.video import (
+    DecoderPool,
+    DecodingFailed,
+    FrameChunk,
+    VideoEnded,
+    VideoInfo,
+    VideoOpened,
+    VideoSource,
+    discover,
+)
 
 
 def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
@@ -59,7 +67,7 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
     """
     started = time.monotonic()
     check_output(config.out)
-    sources = discover(config.inputs)
+    sources = list(discover(config.inputs).videos)
     check_ids(source.id for source in sources)
     setup = set_up(config)
     record = run_record(config, setup)
@@ -236,10 +244,10 @@ class _Run:
             reason = f"the network gave features that are not numbers, with these weights in {self.config.precision}. "
             self._written.put(Failure(video.source.id, str(video.source.path), reason + hint))
             return
-        attributes = video_attributes(video.info, ended, padding) | self._made_by
+        attributes = video_attributes(ended, padding) | self._made_by
         rows = video.part.finish(attributes, padding.rows_in_front, padding.rows_behind)
-        remarks = notes(video.info, ended, padding)
-        self._written.put(VideoFinished(video.source.id, rows, ended.frames_sampled, remarks))
+        remarks = notes(ended, padding)
+        self._written.put(VideoFinished(video.source.id, rows, ended.counts.frames_sampled, remarks))
 
     def _report_written(self) -> None:
         while not self._written.empty():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lcdc_extract.errors import VideoError
-from lcdc_extract.video import discover
+from lcdc_extract.video import Found, discover
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -20,8 +20,12 @@ def make(folder: Path, *names: str) -> Path:
     return folder
 
 
+def find(*inputs: object, stdin: bytes = b"") -> Found:
+    return discover([str(item) for item in inputs], io.BytesIO(stdin))
+
+
 def ids(*inputs: object, stdin: str = "") -> list[str]:
-    return [video.id for video in discover([str(item) for item in inputs], io.StringIO(stdin))]
+    return [video.id for video in find(*inputs, stdin=stdin.encode()).videos]
 
 
 def test_folder_is_searched_sorted_and_recursively(tmp_path: Path) -> None:
@@ -141,5 +145,5 @@ def test_undecodable_name_is_refused_in_readable_words(tmp_path: Path) -> None:
 
 def test_path_of_each_video(tmp_path: Path) -> None:
     make(tmp_path, "a/b.mp4")
-    (video,) = discover([str(tmp_path)])
+    (video,) = find(tmp_path).videos
     assert video.path == tmp_path / "a/b.mp4"
