@@ -39,7 +39,7 @@ class Found:
 def discover(inputs: Sequence[str], stdin: BinaryIO | None = None) -> Found:
     """Finds the videos behind `inputs`, each file once, in the order given (folders and patterns sorted).
 
-    Links to files and folders are followed; where several ways lead to a file, one without links gives it its name.
+    Links to files and folders are followed; where several ways lead to a file, one without linked folders names it.
     Hidden files and folders only count if they are named. In patterns, `**` spans folders, a folder that matches is
     searched, capitals in extensions do not matter, and a part that is a name as it stands is no pattern.
 

@@ -61,11 +61,11 @@ class Search:
             raise VideoError(_why_no_input(path))
 
     def _matching(self, pattern: Path) -> Iterator[VideoFile]:
-        """Names are relative to the folder in front of the first wildcard."""
+        """Names are relative to the folder in front of the first wildcard; what links lead to comes last."""
         fixed, parts = Path(), pattern.parts
         while len(parts) > 1 and os.path.isdir(fixed / parts[0]):
             fixed, parts = fixed / parts[0], parts[1:]
-        for match in self._expand(fixed, parts):
+        for match in sorted(self._expand(fixed, parts), key=lambda path: _through_link(path, fixed)):
             if os.path.isdir(match):
                 yield from self._in_folder(match, fixed)
             elif self._is_video(match):
@@ -83,17 +83,16 @@ class Search:
                 yield from self._expand(path / name, parts[1:])
 
     def _entries(self, folder: Path, part: str) -> list[str]:
-        """The names in a folder that one part stands for, links last."""
+        """The names in a folder that one part stands for."""
         if os.path.lexists(folder / part):
             return [part]
         try:
-            names = [name for name in os.listdir(folder) if _matches(name, part)]
+            return sorted(name for name in os.listdir(folder) if _matches(name, part))
         except NotADirectoryError:
             return []
         except OSError as error:
             self._skip(error)
             return []
-        return sorted(names, key=lambda name: (os.path.islink(folder / name), name))
 
     def _in_folder(self, folder: Path, top: Path) -> Iterator[VideoFile]:
         """The videos in and below a folder; names are relative to `top`."""
@@ -103,7 +102,7 @@ class Search:
                     yield VideoFile(path, PurePosixPath(path.relative_to(top)))
 
     def _walk(self, top: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
-        """A folder and those below, each with its files; behind them the folders that links lead to.
+        """A folder and those below, each with its files; the folders that links lead to come last.
 
         No folder comes twice, so links in a circle end; `seen` holds the real paths of those that came.
         """
@@ -156,6 +155,12 @@ def printable(text: object) -> str:
 def _shown(names: Iterable[str]) -> list[str]:
     """Sorted, without hidden ones."""
     return sorted(name for name in names if not name.startswith("."))
+
+
+def _through_link(path: Path, top: Path) -> bool:
+    """Whether a folder between the two, or `path` if it is one, is a link."""
+    folder = path if os.path.isdir(path) else path.parent
+    return Path(os.path.realpath(folder)) != Path(os.path.realpath(top), folder.relative_to(top))
 
 
 def _matches(name: str, part: str) -> bool:

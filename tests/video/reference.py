@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoEvent, DecodingFailed, VideoOpened, VideoSource
+from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoEvent, VideoOpened, VideoSource
 
 
 @dataclass

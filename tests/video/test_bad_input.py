@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from lcdc_extract.video import VideoEnded, DecodingFailed, VideoSource, probe
+from lcdc_extract.video import DecodingFailed, VideoEnded, VideoSource, probe
 from tests.clips import draw_frame, read_number, render_audio, render_clip
 from tests.video.reference import decode, failure, run, source
 

@@ -17,10 +17,10 @@ import pytest
 
 from lcdc_extract.video import (
     DecoderPool,
+    DecodingFailed,
     FrameChunk,
     VideoEnded,
     VideoEvent,
-    DecodingFailed,
     VideoOpened,
     VideoSource,
 )
