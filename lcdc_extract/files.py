@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,11 +94,16 @@ def acquire(path: Path) -> BaseFileLock:
     return lock
 
 
-def sha256_of(*paths: Path) -> str:
-    """SHA-256 of the content of a file, or of several one after the other, in hexadecimal."""
+def sha256_of(*paths: Path, on_block: Callable[[], None] | None = None) -> str:
+    """SHA-256 of the content of a file, or of several one after the other, in hexadecimal.
+
+    `on_block` is called after every 4 MiB: large files take their time.
+    """
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
+                if on_block is not None:
+                    on_block()
     return digest.hexdigest()

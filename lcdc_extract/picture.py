@@ -18,7 +18,7 @@ from lcdc_extract.errors import VideoError, WeightsError
 from lcdc_extract.features.reader import VideoFeatures
 from lcdc_extract.files import sha256_of
 from lcdc_extract.plots import ClassProbabilities, Thumbnails, VideoPicture
-from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoFailed, VideoSource
+from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoSource
 from lcdc_extract.weights.file import load_weights, read_info
 from lcdc_extract.weights.registry import find_file, registry
 from lcdc_extract.weights.resolve import UNTRAINED, weights_path
@@ -152,13 +152,13 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
     chunks, seconds = [], []
     with DecoderPool([VideoSource(path.stem, path)], frame_step=every, decoder=kind) as pool:
         for event in pool:
-            if isinstance(event, VideoFailed):
+            if isinstance(event, DecodingFailed):
                 raise VideoError(f"{path}: {event.reason}. --no-frames draws the picture without frames.")
             if isinstance(event, FrameChunk):
                 chunks.append(event.rgb.copy())
                 seconds.append(event.pts_seconds)
                 event.release()
-            if isinstance(event, VideoEnded) and event.sha256 != attributes["source_sha256"]:
+            if isinstance(event, VideoEnded) and event.counts.sha256 != attributes["source_sha256"]:
                 raise _another_video(path, attributes)
     return Thumbnails(np.concatenate(chunks), np.concatenate(seconds))
 

@@ -42,7 +42,7 @@ def read_dataset(config: TrainConfig) -> Dataset:
     assert config.videos is not None, "TrainConfig checks it"
     assert config.labels is not None, "TrainConfig checks it"
     names, labels = read_labels(config.labels, config.mapping)
-    videos = {video.id: video for video in discover([str(config.videos)])}
+    videos = {video.id: video for video in discover([str(config.videos)]).videos}
     validation = read_bundle(config.validation, labels) if config.validation else ()
     if config.split:
         train: Sequence[str] = read_bundle(config.split, labels)

@@ -19,7 +19,15 @@ from torch.nn import functional
 
 from lcdc_extract.config import Decoder
 from lcdc_extract.errors import TrainingError, VideoError
-from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoFailed, VideoOpened, VideoSource, probe
+from lcdc_extract.video import (
+    DecoderPool,
+    DecodingFailed,
+    FrameChunk,
+    VideoEnded,
+    VideoOpened,
+    VideoSource,
+    probe,
+)
 
 SIDE = 246
 """Height and width of a kept frame, in pixels."""
@@ -92,23 +100,23 @@ class FrameCache:
     def _path(self, video: VideoSource, suffix: str) -> Path:
         return self._directory / (video.id + suffix)
 
-    def _probe(self, videos: Sequence[VideoSource]) -> tuple[list[VideoSource], list[VideoFailed]]:
+    def _probe(self, videos: Sequence[VideoSource]) -> tuple[list[VideoSource], list[DecodingFailed]]:
         """The videos that open, for whose frames there is room, and the others."""
         self._directory.mkdir(parents=True, exist_ok=True)
         infos = probe(videos, decoder=self._made_with["decoder"])
-        failures = [info for info in infos.values() if isinstance(info, VideoFailed)]
-        announced = sum(info.frames_expected or 0 for info in infos.values() if not isinstance(info, VideoFailed))
+        failures = [info for info in infos.values() if isinstance(info, DecodingFailed)]
+        announced = sum(info.frames_expected or 0 for info in infos.values() if not isinstance(info, DecodingFailed))
         needed, free = announced // self._made_with["frame_step"] * FRAME_BYTES, shutil.disk_usage(self._directory).free
         if needed > free:
             raise TrainingError(
                 f"the frames of {len(videos)} videos need {needed / 1e9:.1f} GB in {self._directory}, where "
                 f"{free / 1e9:.1f} GB are free. Make room, choose an OUT on another disk, or a larger --frame-step."
             )
-        return [video for video in videos if not isinstance(infos[video.id], VideoFailed)], failures
+        return [video for video in videos if not isinstance(infos[video.id], DecodingFailed)], failures
 
-    def _decode(self, videos: Sequence[VideoSource], report: Callable[[dict[str, Any]], None]) -> list[VideoFailed]:
+    def _decode(self, videos: Sequence[VideoSource], report: Callable[[dict[str, Any]], None]) -> list[DecodingFailed]:
         writers: dict[str, _Writer] = {}
-        failures: list[VideoFailed] = []
+        failures: list[DecodingFailed] = []
         done = 0
         options = {name: self._made_with[name] for name in ("frame_step", "decoder")}
         try:
@@ -132,9 +140,9 @@ class FrameCache:
 
     def _finish(self, writer: _Writer, video: VideoEnded) -> None:
         facts = self._made_with | {
-            "size_bytes": video.size_bytes,
-            "modified_ns": video.modified_ns,
-            "decoded": video.frames_decoded,
+            "size_bytes": video.counts.size_bytes,
+            "modified_ns": video.counts.modified_ns,
+            "decoded": video.counts.frames_decoded,
             "seconds": writer.seconds,
         }
         path = self._path(video.source, ".json")
@@ -198,7 +206,7 @@ def resize(rgb: Tensor, size: int) -> Tensor:
     return resized.round_().to(torch.uint8)
 
 
-def _cannot_decode(failures: Sequence[VideoFailed]) -> VideoError:
+def _cannot_decode(failures: Sequence[DecodingFailed]) -> VideoError:
     reasons = "\n".join(f"  {failure.source.path}: {failure.reason}" for failure in failures)
     return VideoError(
         f"{len(failures)} videos cannot be decoded; replace them, or leave them out by --split. Those that are "

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from lcdc_extract.video.discovery import VIDEO_EXTENSIONS, VideoSource, discover
-from lcdc_extract.video.events import FrameChunk, VideoEnded, VideoEvent, VideoFailed, VideoInfo, VideoOpened
+from lcdc_extract.video.discovery import Found, VideoSource, discover
+from lcdc_extract.video.events import (
+    Counts,
+    DecodingFailed,
+    FrameChunk,
+    VideoEnded,
+    VideoEvent,
+    VideoInfo,
+    VideoOpened,
+)
 from lcdc_extract.video.pool import DecoderPool, probe
 from lcdc_extract.video.sampling import check_rate
 
 __all__ = [
-    "VIDEO_EXTENSIONS",
+    "Counts",
     "DecoderPool",
+    "DecodingFailed",
+    "Found",
     "FrameChunk",
     "VideoEnded",
     "VideoEvent",
-    "VideoFailed",
     "VideoInfo",
     "VideoOpened",
     "VideoSource",

@@ -26,19 +26,20 @@ class Child:
     """A decoding process, the video it works on, and how long it has kept us waiting."""
 
     def __init__(self) -> None:
-        self._log = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115  # its lifetime is the child's
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "lcdc_extract.video.worker", str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=[theirs.fileno()],
-                env=_environment(),
-            )
+        """Starts it.
+
+        Raises:
+            OSError: no more processes, files or memory are to be had.
+        """
+        with contextlib.ExitStack() as opened:
+            self._log = opened.enter_context(tempfile.TemporaryFile(mode="a+b"))
+            ours, theirs = map(opened.enter_context, socket.socketpair())
+            with theirs:
+                self._process = _start_worker(theirs.fileno(), self._log.fileno())
+            opened.pop_all()  # started: from here on they are the child's
         self.connection = Connection(ours.detach())
         self.source: VideoSource | None = None
+        self.info: VideoInfo | None = None
         self.frames_decoded = 0
         self.waited_seconds = 0.0
         self._ring: Ring | None = None
@@ -56,16 +57,17 @@ class Child:
 
     def start(self, source: VideoSource, job: Job) -> None:
         with self._lock:
-            self.source, self._ring, self._slots_in_use = source, None, 0
+            self.source, self.info, self._ring, self._slots_in_use = source, None, None, 0
             self.frames_decoded, self.waited_seconds = 0, 0.0
             self._send(job)
 
     def share_memory(self, info: VideoInfo) -> None:
-        """Gives the child memory for frames of this size.
+        """Gives the child, which has opened its video, memory for frames of this size.
 
         Raises:
             OSError: there is not enough.
         """
+        self.info = info
         descriptor = Ring.reserve(info.height, info.width)
         try:
             ring = Ring(descriptor, info.height, info.width)
@@ -89,22 +91,31 @@ class Child:
     def finish(self) -> None:
         """The video is over; chunks still in use keep their memory but have no one to go back to."""
         with self._lock:
-            self.source, self._ring, self._slots_in_use = None, None, 0
+            self.source, self.info, self._ring, self._slots_in_use = None, None, None, 0
 
     def kill(self) -> None:
-        """Ends the process at once, whatever it does."""
+        """Has the system end the process, whatever it does; `has_ended` tells when it is gone."""
         with self._lock:
             self._ring = None
             self.connection.close()
         self._process.kill()
-        self._process.wait()
         self._log.close()
 
-    def why_dead(self) -> str:
+    def has_ended(self, within_seconds: float) -> bool:
+        """Waits for the end. One that waits for a disk that does not answer can outlive `kill`, until the disk does."""
+        try:
+            self._process.wait(max(0.0, within_seconds))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def why_dead(self, within_seconds: float) -> str:
         """The end of a process that hung up: by which signal, and the last it wrote."""
-        code = self._process.wait()
+        if not self.has_ended(within_seconds):
+            return f"hung up without ending{self._last_words()}"
+        code = self._process.returncode
         how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
+        hint = ", perhaps because memory ran out (fewer `decoders` need less)" if code == -signal.SIGKILL else ""
         return f"{how}{hint}{self._last_words()}"
 
     def _release(self, ring: Ring, slot: int) -> None:
@@ -123,6 +134,17 @@ class Child:
         tail = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, max(0, size - _LOG_TAIL_BYTES)).decode("utf-8", "replace")
         lines = [line.strip() for line in tail.splitlines() if line.strip()]
         return f" ({lines[-1]})" if lines else ""
+
+
+def _start_worker(descriptor: int, log: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lcdc_extract.video.worker", str(descriptor), str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=[descriptor],
+        env=_environment(),
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from lcdc_extract.config import Decoder
 from lcdc_extract.errors import VideoError
 from lcdc_extract.video.events import VideoInfo
 
@@ -24,6 +25,18 @@ counts as unset. This small it rounds down to "no copies at all"."""
 
 _SIZE_CHANGE_LOG = "frame properties on the fly"
 """What ffmpeg inside decord logs when a later frame has another size; decord itself rescales it and says nothing."""
+
+_UNKNOWN_CODEC = "(-1128613112 vs. 0)"
+"""In decord's error where a video stream is there, but ffmpeg inside decord has no decoder for it."""
+
+_LONGEST_SECONDS = 1e9
+_AV = "`decoder='av'`"
+_TRY_AV = f"{_AV} may still read it"
+_SALVAGE = f"{_AV} skips damaged packets and keeps the rest"
+_NO_VIDEO_STREAM = (
+    "the file holds no video stream: it is an audio file to leave out, or, if a player shows pictures, one to convert: "
+    "ffmpeg -i IN OUT.mp4"
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,8 @@ class DecodedFrame:
     """Contiguous (H, W, 3)."""
 
 
-class Decoder(Protocol):
-    """An open video."""
+class OpenVideo(Protocol):
+    """A video, and the decoder that reads it."""
 
     info: VideoInfo
     damaged_packets: int
@@ -52,22 +65,22 @@ class Decoder(Protocol):
         """
 
 
-def open_decoder(path: Path, kind: Literal["decord", "av"], log: Callable[[], str] = str) -> Decoder:
+def open_video(path: Path, decoder: Decoder, log: Callable[[], str] = str) -> OpenVideo:
     """Opens a video with one of the two decoders.
 
     Args:
         path: the file.
-        kind: which decoder.
+        decoder: which one.
         log: returns what native code wrote to standard error since the video was opened; decord reports some faults
             only there.
 
     Raises:
         VideoError: the file is no video this decoder reads, or the decoder is not installed.
     """
-    return DecordDecoder(path, log) if kind == "decord" else AvDecoder(path)
+    return DecordVideo(path, log) if decoder == "decord" else AvVideo(path)
 
 
-class DecordDecoder:
+class DecordVideo:
     """decord, read strictly front to back: its seeking and skipping return wrong frames (dmlc/decord#77, #252).
 
     decord finds all packets when it opens a file and gives them times, but does not say which packet a picture came
@@ -80,7 +93,7 @@ class DecordDecoder:
         try:
             import decord
         except (ImportError, OSError) as error:
-            raise VideoError(f"decord cannot be loaded ({error}); `pip install decord`, or use --decoder av") from error
+            raise VideoError(f"decord cannot be loaded ({error}); `pip install decord`, or use {_AV}") from error
         self._log = log
         self._drained = decord._ffi.base.DECORDLimitReachedError
         self._damaged = decord.DECORDError
@@ -128,7 +141,7 @@ class DecordDecoder:
         return np.ascontiguousarray(rgb)
 
 
-class AvDecoder:
+class AvVideo:
     """PyAV: skips damaged packets, counts them, and keeps each frame's own time."""
 
     def __init__(self, path: Path) -> None:
@@ -201,12 +214,6 @@ class AvDecoder:
         yield None
 
 
-_LONGEST_SECONDS = 1e9
-_TRY_AV = "`--decoder av` may still read it"
-_SALVAGE = "`--decoder av` skips damaged packets and keeps the rest"
-_NO_VIDEO_STREAM = "the file holds no video stream (an audio file?); leave it out"
-
-
 def _known_rate(fps: float) -> float:
     return fps if math.isfinite(fps) and fps > 0 else 0.0
 
@@ -237,7 +244,7 @@ def _upright(frame: Any) -> npt.NDArray[np.uint8]:
 def _uncertain(found: str) -> str:
     return (
         f"decord found {found}, so it cannot tell which time belongs to which frame. "
-        "`--decoder av` reads the time of each frame from the file"
+        f"{_AV} reads the time of each frame from the file"
     )
 
 
@@ -248,6 +255,8 @@ def _size_change(size: str, index: int | None = None) -> str:
 
 
 def _why_unreadable(path: Path, error: str, decoder: str) -> str:
+    if _UNKNOWN_CODEC in error:
+        return f"{decoder} does not know the codec of this video (AV1, for one). {_TRY_AV}"
     if "cannot find video stream" in error:
         return _NO_VIDEO_STREAM
     if "av_read_frame failed" in error:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import glob
-import itertools
+import codecs
 import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TextIO
+from pathlib import Path
+from typing import BinaryIO
 
 from lcdc_extract.errors import VideoError
+from lcdc_extract.video.search import VIDEO_EXTENSIONS, Search, VideoFile, printable
 
-VIDEO_EXTENSIONS = frozenset(
-    f".{name}"
-    for name in (
-        *("3gp", "asf", "avi", "divx", "f4v", "flv", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mkv", "mov", "mp4"),
-        *("mpeg", "mpg", "mts", "mxf", "ogm", "ogv", "rm", "rmvb", "ts", "vob", "webm", "wmv"),
-    )
-)
-"""What counts as a video in folders and patterns; a file named outright is taken whatever it is called."""
+_MOST_SKIPPED = 10
+"""Named in an error."""
 
 
 @dataclass(frozen=True)
@@ -34,96 +28,70 @@ class VideoSource:
 
 
 @dataclass(frozen=True)
-class _Found:
-    path: Path
-    name: PurePosixPath
-    """Relative to the input it came from, extension included."""
+class Found:
+    """The videos behind what the user typed."""
+
+    videos: tuple[VideoSource, ...]
+    skipped: tuple[str, ...]
+    """What may hold videos and could not be looked at, with the reason: "in/closed (Permission denied)"."""
 
 
-def discover(inputs: Sequence[str], stdin: TextIO | None = None) -> list[VideoSource]:
+def discover(inputs: Sequence[str], stdin: BinaryIO | None = None) -> Found:
     """Finds the videos behind `inputs`, each file once, in the order given (folders and patterns sorted).
 
+    Links to files and folders are followed; where several ways lead to a file, one without linked folders names it.
+    Hidden files and folders only count if they are named. In patterns, `**` spans folders, a folder that matches is
+    searched, capitals in extensions do not matter, and a part that is a name as it stands is no pattern.
+
     Args:
-        inputs: each a file, a folder (searched recursively), a pattern (`**` spans folders), `@list.txt` with one path
-            per line (blank lines and lines starting with # skipped), or `-` for such a list on standard input.
-        stdin: what `-` reads; sys.stdin when left out.
+        inputs: each a file, a folder (searched recursively), a pattern, `@list.txt` with one path per line in UTF-8
+            (blank lines and lines starting with # skipped), or `-` for such a list on standard input.
+        stdin: what `-` reads; standard input when left out.
 
     Raises:
-        VideoError: a path is missing, nothing was found, or two videos would share a name.
+        VideoError: a path is missing, a list cannot be read, nothing was found, or two videos would share a name.
     """
-    found: dict[Path, _Found] = {}
-    for item in _expand_lists(inputs, stdin or sys.stdin):
-        for video in _find(item):
-            found.setdefault(_real_path(video.path), video)
-    if not found:
-        raise VideoError(_nothing_found(inputs))
-    return _name(list(found.values()))
+    search = Search()
+    videos: dict[str, VideoFile] = {}
+    for item in _expand_lists(inputs, stdin):
+        for video in search.find(item):
+            videos.setdefault(os.path.realpath(video.path), video)
+    skipped = tuple(dict.fromkeys(search.skipped))
+    if not videos:
+        raise VideoError(_nothing_found(inputs, skipped))
+    return Found(_name(list(videos.values())), skipped)
 
 
-def _expand_lists(inputs: Iterable[str], stdin: TextIO) -> Iterator[str]:
+def _expand_lists(inputs: Iterable[str], stdin: BinaryIO | None) -> Iterator[str]:
     for item in inputs:
         if item == "-":
-            yield from _paths_in(stdin)
+            yield from _paths_in((stdin or sys.stdin.buffer).read(), "on standard input")
         elif item.startswith("@"):
+            name = printable(item[1:])
             try:
-                with open(item[1:], encoding="utf-8", errors="surrogateescape") as file:
-                    yield from list(_paths_in(file))
+                content = Path(item[1:]).read_bytes()
             except OSError as error:
-                raise VideoError(f"cannot read the list of videos {_show(item[1:])}: {error.strerror}") from error
+                raise VideoError(f"cannot read the list of videos {name}: {error.strerror}") from error
+            yield from _paths_in(content, name)
         else:
             yield item
 
 
-def _paths_in(lines: TextIO) -> Iterator[str]:
-    for line in lines:
+def _paths_in(content: bytes, name: str) -> Iterator[str]:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
+        raise VideoError(
+            f"the list of videos {name} is in UTF-16, or holds zero bytes; expected UTF-8 and one path per line. Save "
+            "it as UTF-8 (PowerShell: Out-File -Encoding utf8); let `find` end lines with -print, not -print0"
+        )
+    for line in content.decode("utf-8-sig", "surrogateescape").replace("\r", "\n").split("\n"):
         text = line.strip()
         if text and not text.startswith("#"):
             yield text
 
 
-def _find(item: str) -> Iterator[_Found]:
-    path = Path(item)
-    if path.is_dir():
-        yield from _in_folder(path)
-    elif path.is_file():
-        yield _Found(path, PurePosixPath(path.name))
-    elif glob.has_magic(item):
-        yield from _matching(item)
-    elif os.path.lexists(path):
-        raise VideoError(f"{_show(item)} is neither a file nor a folder; name a video file or a folder that holds some")
-    else:
-        raise VideoError(f"{_show(item)} does not exist; check the spelling, and quote names that contain spaces")
-
-
-def _in_folder(folder: Path) -> Iterator[_Found]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(parent, name)
-            if _is_video(path):
-                yield _Found(path, PurePosixPath(path.relative_to(folder)))
-
-
-def _matching(pattern: str) -> Iterator[_Found]:
-    folders = Path(pattern).parts[:-1]
-    fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), folders))
-    for match in sorted(glob.glob(pattern, recursive=True)):
-        path = Path(match)
-        if _is_video(path):
-            yield _Found(path, PurePosixPath(path.relative_to(fixed)))
-
-
-def _is_video(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file()
-
-
-def _real_path(path: Path) -> Path:
-    return Path(os.path.realpath(path))
-
-
-def _name(videos: Sequence[_Found]) -> list[VideoSource]:
+def _name(videos: Sequence[VideoFile]) -> tuple[VideoSource, ...]:
     """Names each video without its extension; those that would then be the same keep it."""
-    short: defaultdict[str, list[_Found]] = defaultdict(list)
+    short: defaultdict[str, list[VideoFile]] = defaultdict(list)
     for video in videos:
         short[str(video.name.with_suffix(""))].append(video)
     names: dict[str, Path] = {}
@@ -133,29 +101,28 @@ def _name(videos: Sequence[_Found]) -> list[VideoSource]:
         _check_name(name, video.path)
         if name in names:
             raise VideoError(
-                f"{_show(names[name])} and {_show(video.path)} would both be called {_show(name)} in the output; "
-                "rename one, or give the folder that holds both as the only input"
+                f"{printable(names[name])} and {printable(video.path)} would both be called {printable(name)} in the "
+                "output; rename one, or give the folder that holds both as the only input"
             )
         names[name] = video.path
-    return [VideoSource(name, path) for name, path in names.items()]
+    return tuple(VideoSource(name, path) for name, path in names.items())
 
 
 def _check_name(name: str, path: Path) -> None:
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts):
-        raise VideoError(f"{_show(path)} gives the name {_show(name)}, which the output file cannot hold; rename it")
+        raise VideoError(
+            f"{printable(path)} gives the name {printable(name)}, which the output file cannot hold; rename it"
+        )
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise VideoError(f"the name of {_show(path)} is not valid UTF-8; rename it") from error
+        raise VideoError(f"the name of {printable(path)} is not valid UTF-8; rename it") from error
 
 
-def _nothing_found(inputs: Sequence[str]) -> str:
-    looked_at = ", ".join(_show(item) for item in inputs) or "nothing: no input was given"
+def _nothing_found(inputs: Sequence[str], skipped: Sequence[str]) -> str:
+    looked_at = ", ".join(printable(item) for item in inputs) or "nothing: no input was given"
+    more = f" and {len(skipped) - _MOST_SKIPPED} more" if len(skipped) > _MOST_SKIPPED else ""
+    but = f"; skipped {', '.join(skipped[:_MOST_SKIPPED])}{more}" if skipped else ""
     extensions = " ".join(sorted(VIDEO_EXTENSIONS))
-    return f"no videos found; looked at {looked_at}. Extensions that count in folders and patterns: {extensions}"
-
-
-def _show(text: object) -> str:
-    """For messages: bytes that are no UTF-8 become escapes, so that any terminal can print them."""
-    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return f"no videos found; looked at {looked_at}{but}. Extensions that count in folders and patterns: {extensions}"

@@ -1,4 +1,4 @@
-"""What a decoder pool reports. Per video: `VideoOpened`, any number of `FrameChunk`, `VideoEnded` or `VideoFailed`."""
+"""What a decoder pool reports. Per video: `VideoOpened`, `FrameChunk` ..., `VideoEnded` or `DecodingFailed`."""
 
 from __future__ import annotations
 
@@ -81,10 +81,9 @@ class FrameChunk:
 
 
 @dataclass(frozen=True)
-class VideoEnded:
-    """Every frame of `source` was decoded."""
+class Counts:
+    """What was counted while a video was decoded, and which file it was."""
 
-    source: VideoSource
     frames_decoded: int
     frames_sampled: int
     frames_repeated: int
@@ -99,11 +98,20 @@ class VideoEnded:
 
 
 @dataclass(frozen=True)
-class VideoFailed:
+class VideoEnded:
+    """Every frame of `source` was decoded."""
+
+    source: VideoSource
+    info: VideoInfo
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class DecodingFailed:
     """`source` cannot be decoded; chunks delivered before this event are not the whole video."""
 
     source: VideoSource
     reason: str
 
 
-VideoEvent = VideoOpened | FrameChunk | VideoEnded | VideoFailed
+VideoEvent = VideoOpened | FrameChunk | VideoEnded | DecodingFailed

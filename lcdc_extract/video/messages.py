@@ -6,12 +6,12 @@ import math
 import mmap
 import os
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from lcdc_extract.video.events import VideoInfo
+from lcdc_extract.config import Decoder
+from lcdc_extract.video.events import Counts, VideoInfo
 
 SLOTS = 3
 """Chunks that can be under way: one being decoded, one waiting, one in use."""
@@ -31,7 +31,7 @@ class Job:
     """Parent to child: decode this file, or only open it."""
 
     path: str
-    decoder: Literal["decord", "av"]
+    decoder: Decoder
     frame_step: int = 1
     fps: float | None = None
     only_probe: bool = False
@@ -70,20 +70,14 @@ class Beat:
 
 @dataclass(frozen=True)
 class Ended:
-    """Child to parent: the fields of `VideoEnded`."""
+    """Child to parent: every frame was decoded."""
 
-    frames_decoded: int
-    frames_sampled: int
-    frames_repeated: int
-    damaged_packets: int
-    size_bytes: int
-    modified_ns: int
-    sha256: str
+    counts: Counts
 
 
 @dataclass(frozen=True)
-class Failed:
-    """Child to parent."""
+class Refused:
+    """Child to parent: the video cannot be decoded, or not to its end."""
 
     reason: str
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any
@@ -13,22 +14,28 @@ from typing import Any
 from lcdc_extract.config import Decoder
 from lcdc_extract.video.child import Child
 from lcdc_extract.video.discovery import VideoSource
-from lcdc_extract.video.events import VideoEnded, VideoEvent, VideoFailed, VideoInfo, VideoOpened
-from lcdc_extract.video.messages import Beat, Ended, Failed, Filled, Job, Opened, Ready
+from lcdc_extract.video.events import DecodingFailed, VideoEnded, VideoEvent, VideoInfo, VideoOpened
+from lcdc_extract.video.messages import Beat, Ended, Filled, Job, Opened, Ready, Refused
+from lcdc_extract.video.shortage import OPEN_FILES, shortage, shortage_in
 
 _POLL_SECONDS = 1.0
 """Longest wait in one go."""
+
+_END_SECONDS = 5.0
+"""A process that is killed is gone sooner, unless it hangs in the system."""
 
 
 class DecoderPool:
     """Iterates over the events of all `sources`; those of different videos interleave.
 
-    Per video the order is `VideoOpened`, `FrameChunk` ..., then `VideoEnded` or `VideoFailed`; a video that cannot be
-    opened has only `VideoFailed`. A decoder has three chunks of memory: it stops until chunks are released, so whoever
-    keeps three of one video waits for ever.
+    Per video the order is `VideoOpened`, `FrameChunk` ..., then `VideoEnded` or `DecodingFailed`; a video that cannot
+    be opened has only `DecodingFailed`. A decoder has three chunks of memory: it stops until chunks are released, so
+    whoever keeps three of one video waits for ever.
 
     Use it as a context manager, from one thread (the children end with the thread that started them); only
     `FrameChunk.release` may be called from others. Leaving kills the children. Chunks still held stay readable.
+
+    Iterating raises VideoError where no `decoders` processes can be had: it does not go on with fewer.
     """
 
     def __init__(
@@ -52,7 +59,7 @@ class DecoderPool:
             timeout_seconds: a child that owes a frame and is silent for this long is killed and its video fails.
         """
         self._sources = deque(sources)
-        self._options: dict[str, Any] = {"decoder": decoder, "frame_step": frame_step, "fps": fps}
+        self._job = Job("", decoder, frame_step, fps)  # each source gives it its path
         self._decoders = decoders
         self._timeout_seconds = timeout_seconds
         self._children: list[Child] = []
@@ -64,8 +71,7 @@ class DecoderPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for child in list(self._children):
-            self._dismiss(child)
+        self._dismiss(*self._children)
 
     def __iter__(self) -> Iterator[VideoEvent]:
         for child, message in self._messages():
@@ -76,21 +82,19 @@ class DecoderPool:
             else:
                 yield self._over(child, message)
 
-    def probes(self) -> Iterator[tuple[VideoSource, VideoInfo | VideoFailed]]:
+    def probes(self) -> Iterator[tuple[VideoSource, VideoInfo | DecodingFailed]]:
         """Opens each source without decoding it; see `probe`."""
-        self._options["only_probe"] = True
+        self._job = replace(self._job, only_probe=True)
         for child, message in self._messages():
             source = _source_of(child)
             child.finish()
-            yield source, message.info if isinstance(message, Opened) else VideoFailed(source, message.reason)
+            yield source, message.info if isinstance(message, Opened) else DecodingFailed(source, message.reason)
 
     def _messages(self) -> Iterator[tuple[Child, Any]]:
-        """What children that work on a video say, until all sources are dealt with. Silence and death become Failed."""
+        """What children that work on a video say, until all sources are dealt with; silence and death are refusals."""
         self._last_visit = time.monotonic()
         while True:
-            while self._sources and len(self._children) < self._decoders:
-                self._children.append(Child())
-                self._assign(self._children[-1])
+            self._start_children()
             if not self._children:
                 return
             ready = wait([child.connection for child in self._children], self._wait_seconds())
@@ -101,13 +105,23 @@ class DecoderPool:
                 if message is not None:
                     yield child, message
 
+    def _start_children(self) -> None:
+        while self._sources and len(self._children) < self._decoders:
+            try:
+                self._children.append(Child())
+            except OSError as error:
+                raise shortage(error, running=len(self._children)) from error
+            self._assign(self._children[-1])
+
     def _receive(self, child: Child) -> Any:
         child.waited_seconds = 0.0
         try:
             message = child.connection.recv()
         except (EOFError, OSError):
-            reason = f"the decoder process {child.why_dead()} at about frame {child.frames_decoded}"
-            return self._give_up(child, f"{reason}. The other decoder may read the file: {self._other_decoder()}")
+            reason = f"the decoder process {child.why_dead(_END_SECONDS)} at about frame {child.frames_decoded}"
+            self._dismiss(child)
+            advice = shortage_in(reason) or f"the other decoder may read the file: {self._other_decoder()}"
+            return _failure(child, f"{reason}; {advice}")
         if isinstance(message, Beat):
             child.frames_decoded = message.frames_decoded
             return None
@@ -116,53 +130,57 @@ class DecoderPool:
             return None
         return message
 
-    def _check_patience(self, child: Child, elapsed: float) -> Failed | None:
+    def _check_patience(self, child: Child, elapsed: float) -> Refused | None:
         if not child.owes_us:
             return None
         child.waited_seconds += elapsed
         if child.waited_seconds < self._timeout_seconds:
             return None
-        return self._give_up(
-            child,
-            f"the decoder gave no sign of life for {self._timeout_seconds:g} s at about frame {child.frames_decoded} "
-            f"and was stopped. Try {self._other_decoder()}, or a longer --decode-timeout if the disk is slow",
-        )
+        if self._dismiss(child):
+            end = f"was stopped. Try {self._other_decoder()}, or a longer `decode_timeout_seconds` if the disk is slow"
+        else:
+            end = (
+                f"cannot be stopped: process {child.pid} waits inside the system, perhaps for a disk that does not "
+                "answer. Once the disk is back, give the same command again"
+            )
+        silence = f"{self._timeout_seconds:g} s at about frame {child.frames_decoded}"
+        return _failure(child, f"the decoder gave no sign of life for {silence} and {end}")
 
-    def _give_up(self, child: Child, reason: str) -> Failed | None:
-        """Ends a child; None where it had no video any more, which is nobody's failure."""
-        self._dismiss(child)
-        return Failed(reason) if child.source else None
-
-    def _opened(self, child: Child, info: VideoInfo) -> VideoOpened | VideoFailed:
+    def _opened(self, child: Child, info: VideoInfo) -> VideoOpened | DecodingFailed:
         source = _source_of(child)
         try:
             child.share_memory(info)
         except OSError as error:
             self._dismiss(child)
-            size = f"{info.width}x{info.height}"
-            return VideoFailed(
-                source, f"no memory for frames of {size}: {error.strerror or error}; use fewer --decoders"
-            )
+            if error.errno in OPEN_FILES:
+                raise shortage(error, running=len(self._children)) from error
+            size, why = f"{info.width}x{info.height}", error.strerror or error
+            return DecodingFailed(source, f"no memory for frames of {size}: {why}; free some, or use fewer `decoders`")
         return VideoOpened(source, info)
 
-    def _over(self, child: Child, message: Ended | Failed) -> VideoEnded | VideoFailed:
-        source = _source_of(child)
+    def _over(self, child: Child, message: Ended | Refused) -> VideoEnded | DecodingFailed:
+        source, info = _source_of(child), child.info
         child.finish()
-        if isinstance(message, Failed):
-            return VideoFailed(source, message.reason)
-        return VideoEnded(source, **vars(message))
+        if isinstance(message, Refused):
+            return DecodingFailed(source, message.reason)
+        assert info is not None, "it was opened"
+        return VideoEnded(source, info, message.counts)
 
     def _assign(self, child: Child) -> None:
         if self._sources:
             source = self._sources.popleft()
-            child.start(source, Job(os.path.abspath(source.path), **self._options))
+            child.start(source, replace(self._job, path=os.path.abspath(source.path)))
         else:
             self._dismiss(child)
 
-    def _dismiss(self, child: Child) -> None:
-        if child in self._children:
-            self._children.remove(child)
+    def _dismiss(self, *children: Child) -> bool:
+        """Ends children; False where one outlives that, which then ends with this process at the latest."""
+        self._children = [child for child in self._children if child not in children]
+        for child in children:
             child.kill()
+        deadline = time.monotonic() + _END_SECONDS
+        ended = [child.has_ended(deadline - time.monotonic()) for child in children]
+        return all(ended)
 
     def _wait_seconds(self) -> float:
         return min(_POLL_SECONDS, self._timeout_seconds / 4)
@@ -175,16 +193,21 @@ class DecoderPool:
         return elapsed
 
     def _other_decoder(self) -> str:
-        return "--decoder av" if self._options["decoder"] == "decord" else "--decoder decord"
+        return "`decoder='av'`" if self._job.decoder == "decord" else "`decoder='decord'`"
 
 
 def probe(
     sources: Sequence[VideoSource], *, decoder: Decoder = "decord", decoders: int = 2, timeout_seconds: float = 60.0
-) -> dict[str, VideoInfo | VideoFailed]:
+) -> dict[str, VideoInfo | DecodingFailed]:
     """Opens each video in a child process and returns, by id, what its container says or why it cannot be opened."""
     with DecoderPool(sources, decoder=decoder, decoders=decoders, timeout_seconds=timeout_seconds) as pool:
         found = {source.id: result for source, result in pool.probes()}
     return {source.id: found[source.id] for source in sources}
+
+
+def _failure(child: Child, reason: str) -> Refused | None:
+    """None where a child had no video any more: that is nobody's failure."""
+    return Refused(reason) if child.source else None
 
 
 def _source_of(child: Child) -> VideoSource:

@@ -20,7 +20,7 @@ def check_rate(fps: float | None, video_fps: float) -> None:
     """
     if fps is not None and 0 < video_fps * FPS_SLACK < fps:
         raise VideoError(
-            f"--fps {fps:g} is more than the video's {video_fps:g} frames per second, so frames would be copies; "
+            f"`fps={fps:g}` is more than the video's {video_fps:g} frames per second, so frames would be copies; "
             f"give at most {video_fps:g}"
         )
 

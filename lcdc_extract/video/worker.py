@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import os
 import signal
 import sys
@@ -22,11 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from lcdc_extract.errors import VideoError
-from lcdc_extract.video.decoders import DecodedFrame, Decoder, open_decoder
-from lcdc_extract.video.messages import BEAT_SECONDS, SLOTS, Beat, Ended, Failed, Filled, Job, Opened, Ready, Ring
+from lcdc_extract.files import sha256_of
+from lcdc_extract.video.decoders import DecodedFrame, OpenVideo, open_video
+from lcdc_extract.video.events import Counts
+from lcdc_extract.video.messages import BEAT_SECONDS, SLOTS, Beat, Ended, Filled, Job, Opened, Ready, Refused, Ring
 from lcdc_extract.video.sampling import FrameSelector, check_rate
+from lcdc_extract.video.shortage import in_words
 
-_HASH_BYTES = 4 << 20
 _LOG_BYTES = 1 << 20
 _PR_SET_PDEATHSIG = 1
 
@@ -56,28 +57,28 @@ def _die_with(parent: int) -> None:
 def _do(job: Job, connection: Connection) -> None:
     os.ftruncate(2, 0)
     try:
-        decoder = _open(job)
-        connection.send(Opened(decoder.info))
+        video = _open(job)
+        connection.send(Opened(video.info))
         if not job.only_probe:
-            connection.send(_Decoding(job, decoder, connection).run())
+            connection.send(_Decoding(job, video, connection).run())
     except VideoError as error:
-        connection.send(Failed(str(error)))
+        connection.send(Refused(str(error)))
     except OSError as error:
         if isinstance(error, ConnectionError):
             raise
-        connection.send(Failed(f"cannot read the file: {error.strerror or error}"))
+        connection.send(Refused(f"cannot read the file: {in_words(error)}"))
 
 
-def _open(job: Job) -> Decoder:
+def _open(job: Job) -> OpenVideo:
     path = Path(job.path)
     if not path.is_file():
         raise VideoError("the file is no longer there")
     with path.open("rb") as file:
         if not file.read(1):
             raise VideoError("the file is empty (0 bytes); copy it again")
-    decoder = open_decoder(path, job.decoder, _native_log)
-    check_rate(job.fps, decoder.info.fps)
-    return decoder
+    video = open_video(path, job.decoder, _native_log)
+    check_rate(job.fps, video.info.fps)
+    return video
 
 
 def _native_log() -> str:
@@ -88,13 +89,13 @@ def _native_log() -> str:
 class _Decoding:
     """One video on its way from the decoder into the ring."""
 
-    def __init__(self, job: Job, decoder: Decoder, connection: Connection) -> None:
+    def __init__(self, job: Job, video: OpenVideo, connection: Connection) -> None:
         self._path = Path(job.path)
-        self._decoder = decoder
+        self._video = video
         self._connection = connection
         self._selector = FrameSelector(job.frame_step, job.fps)
         descriptor = recv_handle(connection)
-        self._slots = Ring(descriptor, decoder.info.height, decoder.info.width).slots
+        self._slots = Ring(descriptor, video.info.height, video.info.width).slots
         os.close(descriptor)
         self._free = deque(range(SLOTS))
         self._index: list[int] = []
@@ -104,7 +105,7 @@ class _Decoding:
 
     def run(self) -> Ended:
         before: DecodedFrame | None = None
-        for frame in self._decoder.frames():
+        for frame in self._video.frames():
             count = self._selector.feed(frame.pts_seconds)
             if before is not None:
                 self._sample(before, count)
@@ -114,16 +115,7 @@ class _Decoding:
         if before is not None:
             self._sample(before, self._selector.finish())
         self._flush()
-        size_bytes, sha256 = self._digest()
-        return Ended(
-            frames_decoded=self._decoded,
-            frames_sampled=self._sampled,
-            frames_repeated=self._repeated,
-            damaged_packets=self._decoder.damaged_packets,
-            size_bytes=size_bytes,
-            modified_ns=self._path.stat().st_mtime_ns,
-            sha256=sha256,
-        )
+        return Ended(self._counts())
 
     def _sample(self, frame: DecodedFrame, count: int) -> None:
         for _ in range(count):
@@ -148,14 +140,17 @@ class _Decoding:
         self._say(Filled(self._free.popleft(), index, times, self._decoded))
         self._index, self._times = [], []
 
-    def _digest(self) -> tuple[int, str]:
-        digest, size_bytes = hashlib.sha256(), 0
-        with self._path.open("rb") as file:
-            while piece := file.read(_HASH_BYTES):
-                digest.update(piece)
-                size_bytes += len(piece)
-                self._beat()
-        return size_bytes, digest.hexdigest()
+    def _counts(self) -> Counts:
+        sha256, status = sha256_of(self._path, on_block=self._beat), self._path.stat()
+        return Counts(
+            frames_decoded=self._decoded,
+            frames_sampled=self._sampled,
+            frames_repeated=self._repeated,
+            damaged_packets=self._video.damaged_packets,
+            size_bytes=status.st_size,
+            modified_ns=status.st_mtime_ns,
+            sha256=sha256,
+        )
 
     def _beat(self) -> None:
         if time.monotonic() - self._last_word > BEAT_SECONDS:

@@ -102,7 +102,7 @@ def test_videos_that_cannot_be_opened_are_listed(tmp_path: Path, source: VideoSo
     for name in ("b", "c"):
         (tmp_path / f"{name}.mp4").write_bytes(b"this is no video")
     with pytest.raises(VideoError, match=r"(?s)2 videos cannot be decoded.*--split.*b\.mp4: .*c\.mp4: "):
-        cache(tmp_path).fill([source, *discover([str(tmp_path)])], lambda _: None)
+        cache(tmp_path).fill([source, *discover([str(tmp_path)]).videos], lambda _: None)
 
 
 def test_a_video_that_opens_and_then_breaks_does_not_take_the_others_along(

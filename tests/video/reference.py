@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lcdc_extract.video import DecoderPool, FrameChunk, VideoEnded, VideoEvent, VideoFailed, VideoOpened, VideoSource
+from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoEvent, VideoOpened, VideoSource
 
 
 @dataclass
@@ -46,7 +46,7 @@ def decode_with_ffmpeg(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def decode(path: Path, **options: object) -> Decoded:
     """Decodes one video through the pool; fails the test if that fails."""
     events = list(run([source(path)], **options))
-    assert not isinstance(events[-1], VideoFailed), events[-1].reason
+    assert not isinstance(events[-1], DecodingFailed), events[-1].reason
     opened, *chunks, ended = events
     assert isinstance(opened, VideoOpened)
     assert isinstance(ended, VideoEnded)
@@ -57,7 +57,7 @@ def decode(path: Path, **options: object) -> Decoded:
 def failure(path: Path, **options: object) -> str:
     """The reason the pool gives for a video that must fail."""
     last = list(run([source(path)], **options))[-1]
-    assert isinstance(last, VideoFailed), last
+    assert isinstance(last, DecodingFailed), last
     return last.reason
 
 

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from lcdc_extract.video import VideoEnded, VideoFailed, VideoSource, probe
+from lcdc_extract.video import DecodingFailed, VideoEnded, VideoSource, probe
 from tests.clips import draw_frame, read_number, render_audio, render_clip
 from tests.video.reference import decode, failure, run, source
 
@@ -77,7 +77,7 @@ def cut_in_the_data(path: Path) -> Path:
 def test_mp4_cut_off_in_its_data_fails_with_decord(tmp_path: Path) -> None:
     reason = failure(cut_in_the_data(tmp_path / "a.mp4"), decoder="decord")
     assert "breaks off" in reason
-    assert "`--decoder av` skips damaged packets" in reason
+    assert "`decoder='av'` skips damaged packets" in reason
 
 
 def test_mp4_cut_off_in_its_data_is_salvaged_by_av(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_mp4_cut_off_in_its_data_is_salvaged_by_av(tmp_path: Path) -> None:
     assert numbers == list(range(len(numbers)))
     assert 30 <= len(numbers) < 40
     assert found.opened.info.frames_expected == 60
-    assert found.ended.frames_decoded == len(numbers)
-    assert found.ended.damaged_packets == 1
+    assert found.ended.counts.frames_decoded == len(numbers)
+    assert found.ended.counts.damaged_packets == 1
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
@@ -95,10 +95,10 @@ def test_damage_in_the_middle(codec: str, tmp_path: Path) -> None:
     path = render_clip(tmp_path / "a.mp4", codec=codec, num_frames=60, container_options={"movflags": "faststart"})
     overwrite(path, 0.5, 600)
     reason = failure(path, decoder="decord")
-    assert "of 60 frames. `--decoder av` skips damaged packets and keeps the rest" in reason
+    assert "of 60 frames. `decoder='av'` skips damaged packets and keeps the rest" in reason
     found = decode(path, decoder="av")
-    assert found.ended.damaged_packets > 0
-    assert 40 <= found.ended.frames_decoded < 60
+    assert found.ended.counts.damaged_packets > 0
+    assert 40 <= found.ended.counts.frames_decoded < 60
     assert np.all(np.diff(found.times) > 0)
     numbers = np.array([read_number(picture) for picture in found.rgb])
     times = np.rint(found.times * 25).astype(int)
@@ -111,7 +111,7 @@ def test_decord_alone_would_hand_out_copies_and_we_do_not(tmp_path: Path) -> Non
     path = render_clip(tmp_path / "a.ts", num_frames=30, gop=12)
     reason = failure(path, decoder="decord")
     assert "decord found only 18 pictures in 30 packets" in reason
-    assert "`--decoder av` reads the time of each frame" in reason
+    assert "`decoder='av'` reads the time of each frame" in reason
     assert [read_number(picture) for picture in decode(path, decoder="av").rgb] == list(range(30))
 
     script = (
@@ -133,7 +133,7 @@ def test_header_that_announces_too_many_frames_is_not_believed(decoder: str, tmp
     path.write_bytes(data)
     found = decode(path, decoder=decoder)
     assert [read_number(picture) for picture in found.rgb] == list(range(30))
-    assert found.ended.frames_decoded == 30
+    assert found.ended.counts.frames_decoded == 30
     assert found.opened.info.frames_expected == (30 if decoder == "decord" else 500), "decord counts packets itself"
 
 
@@ -172,7 +172,7 @@ def test_changing_frame_size(decoder: str, tmp_path: Path) -> None:
 def test_more_frames_per_second_than_the_video_has(decoder: str, tmp_path: Path) -> None:
     path = render_clip(tmp_path / "a.mp4")
     reason = failure(path, decoder=decoder, fps=30.0)
-    assert reason.startswith("--fps 30 is more than the video's 25 frames per second")
+    assert reason.startswith("`fps=30` is more than the video's 25 frames per second")
     assert decode(path, decoder=decoder, fps=25.02).index.tolist() == list(range(30))
 
 
@@ -191,7 +191,7 @@ def test_one_bad_video_among_good_ones(decoder: str, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"nothing")
     sources = [VideoSource(str(i), bad if i % 2 else good) for i in range(6)]
-    last = [event for event in run(sources, decoder=decoder) if isinstance(event, VideoEnded | VideoFailed)]
+    last = [event for event in run(sources, decoder=decoder) if isinstance(event, VideoEnded | DecodingFailed)]
     assert {event.source.id: isinstance(event, VideoEnded) for event in last} == {str(i): i % 2 == 0 for i in range(6)}
 
 
@@ -201,8 +201,8 @@ def test_probe_says_the_same(decoder: str, tmp_path: Path) -> None:
     bad.touch()
     found = probe([source(bad), source(render_clip(tmp_path / "good.mp4"))], decoder=decoder)
     assert list(found) == ["bad", "good"]
-    assert found["bad"] == VideoFailed(source(bad), "the file is empty (0 bytes); copy it again")
-    assert not isinstance(found["good"], VideoFailed)
+    assert found["bad"] == DecodingFailed(source(bad), "the file is empty (0 bytes); copy it again")
+    assert not isinstance(found["good"], DecodingFailed)
 
 
 def test_noise_of_native_code_stays_inside(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lcdc_extract.errors import VideoError
-from lcdc_extract.video import discover
+from lcdc_extract.video import Found, discover
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -20,8 +20,12 @@ def make(folder: Path, *names: str) -> Path:
     return folder
 
 
+def find(*inputs: object, stdin: bytes = b"") -> Found:
+    return discover([str(item) for item in inputs], io.BytesIO(stdin))
+
+
 def ids(*inputs: object, stdin: str = "") -> list[str]:
-    return [video.id for video in discover([str(item) for item in inputs], io.StringIO(stdin))]
+    return [video.id for video in find(*inputs, stdin=stdin.encode()).videos]
 
 
 def test_folder_is_searched_sorted_and_recursively(tmp_path: Path) -> None:
@@ -141,5 +145,48 @@ def test_undecodable_name_is_refused_in_readable_words(tmp_path: Path) -> None:
 
 def test_path_of_each_video(tmp_path: Path) -> None:
     make(tmp_path, "a/b.mp4")
-    (video,) = discover([str(tmp_path)])
+    (video,) = find(tmp_path).videos
     assert video.path == tmp_path / "a/b.mp4"
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=["unix", "windows", "old mac"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_lists_as_other_systems_write_them(
+    encoding: str, ends: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "küche 1.mp4", "b.mp4")
+    monkeypatch.chdir(tmp_path)
+    content = ends.join(["küche 1.mp4", "", "# b", "b.mp4"]).encode(encoding)
+    (tmp_path / "list.txt").write_bytes(content)
+    assert ids("@list.txt") == ["küche 1", "b"]
+    assert [video.id for video in find("-", stdin=content).videos] == ["küche 1", "b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
+def test_list_in_utf_16(encoding: str, tmp_path: Path) -> None:
+    content = "a.mp4\n".encode(encoding)
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(VideoError, match=r"list of videos .*list\.txt is in UTF-16.*expected UTF-8.*Save it as UTF-8"):
+        ids(f"@{tmp_path}/list.txt")
+    with pytest.raises(VideoError, match="list of videos on standard input is in UTF-16"):
+        find("-", stdin=content)
+
+
+def test_list_with_zero_bytes_between_paths(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"holds zero bytes; .*-print, not -print0"):
+        find("-", stdin=b"a.mp4\0b.mp4\0")
+
+
+def test_list_with_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    name = os.path.join(os.fsencode(tmp_path), b"bad\xff.mp4")
+    with open(name, "wb"):
+        pass
+    with pytest.raises(VideoError, match="not valid UTF-8; rename it"):
+        find("-", stdin=name)
+
+
+def test_standard_input_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a.mp4")
+    content = b"\xef\xbb\xbf" + os.fsencode(tmp_path / "a.mp4") + b"\r\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+    assert [video.id for video in discover(["-"]).videos] == ["a"]

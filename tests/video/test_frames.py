@@ -57,8 +57,8 @@ def test_frames_and_times_equal_ffmpeg(name: str, decoder: str, tmp_path: Path) 
     np.testing.assert_array_equal(found.index, np.arange(len(rgb)))
     np.testing.assert_allclose(found.times, times - times[0], rtol=2e-7, atol=1e-6)
     assert [read_number(picture) for picture in found.rgb] == list(range(options.get("num_frames", 30)))
-    assert found.ended.frames_decoded == found.ended.frames_sampled == len(rgb)
-    assert (found.ended.damaged_packets, found.ended.frames_repeated) == (0, 0)
+    assert found.ended.counts.frames_decoded == found.ended.counts.frames_sampled == len(rgb)
+    assert (found.ended.counts.damaged_packets, found.ended.counts.frames_repeated) == (0, 0)
 
 
 @both_decoders
@@ -141,7 +141,7 @@ def test_sampling(decoder: str, tmp_path: Path) -> None:
     assert by_step.index.tolist() == list(range(0, 200, 3))
     assert [read_number(picture) for picture in by_step.rgb] == by_step.index.tolist()
     np.testing.assert_allclose(by_step.times, by_step.index / 25, atol=1e-6)
-    assert (by_step.ended.frames_decoded, by_step.ended.frames_sampled) == (200, 67)
+    assert (by_step.ended.counts.frames_decoded, by_step.ended.counts.frames_sampled) == (200, 67)
     by_rate = decode(path, decoder=decoder, fps=10.0)
     assert by_rate.index[:5].tolist() == [0, 2, 5, 7, 10]
 
@@ -152,7 +152,7 @@ def test_fps_on_a_variable_rate_repeats_and_says_so(decoder: str, tmp_path: Path
     found = decode(path, decoder=decoder, fps=3.5)
     assert found.index.tolist() == [0, 2, 2, 3, 3]
     assert [read_number(picture) for picture in found.rgb] == [0, 2, 2, 3, 3]
-    assert (found.ended.frames_sampled, found.ended.frames_repeated) == (5, 2)
+    assert (found.ended.counts.frames_sampled, found.ended.counts.frames_repeated) == (5, 2)
 
 
 CLIPS = Path(os.environ.get("LCDC_CLIPS") or Path(__file__).parents[2].parent / "shared" / "clips")

@@ -17,10 +17,10 @@ import pytest
 
 from lcdc_extract.video import (
     DecoderPool,
+    DecodingFailed,
     FrameChunk,
     VideoEnded,
     VideoEvent,
-    VideoFailed,
     VideoOpened,
     VideoSource,
 )
@@ -112,8 +112,8 @@ def test_no_videos_no_events() -> None:
 
 def test_digest_and_size_are_of_the_file(long_clip: Path) -> None:
     ended = decode(long_clip).ended
-    assert ended.sha256 == hashlib.sha256(long_clip.read_bytes()).hexdigest()
-    assert ended.size_bytes == long_clip.stat().st_size
+    assert ended.counts.sha256 == hashlib.sha256(long_clip.read_bytes()).hexdigest()
+    assert ended.counts.size_bytes == long_clip.stat().st_size
 
 
 def test_frames_larger_than_a_slot(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_hung_child_is_stopped_and_the_rest_goes_on(decoder: str, long_clip: Pat
         pool._timeout_seconds = 60
         rest = drain(events)
         assert not alive(hung)
-    assert isinstance(failed, VideoFailed)
+    assert isinstance(failed, DecodingFailed)
     assert failed.reason.startswith("the decoder gave no sign of life for 3 s at about frame ")
-    assert "--decode-timeout" in failed.reason
+    assert "`decode_timeout_seconds`" in failed.reason
     assert [type(event) for event in rest] == [VideoOpened, VideoEnded] * 2
 
 
@@ -147,7 +147,7 @@ def test_decoder_that_spins_while_opening(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     reason = failure(render_clip(tmp_path / "a.mp4"), timeout_seconds=1.5)
     assert reason.startswith("the decoder gave no sign of life for 1.5 s at about frame 0 and was stopped")
-    assert "--decoder av" in reason
+    assert "`decoder='av'`" in reason
 
 
 @pytest.mark.parametrize(("number", "words"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "SIGKILL, perhaps")])
@@ -158,7 +158,7 @@ def test_crashed_child_fails_its_video_only(number: int, words: str, long_clip: 
         os.kill(pool._children[0].pid, number)
         chunk.release()
         rest = drain(events)
-    assert isinstance(rest[0], VideoFailed)
+    assert isinstance(rest[0], DecodingFailed)
     assert f"the decoder process was ended by {words}" in rest[0].reason
     assert "at about frame" in rest[0].reason
     assert [type(event) for event in rest[1:]] == [VideoOpened, VideoEnded]
@@ -248,7 +248,7 @@ def test_no_memory_for_frames(long_clip: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     reason = failure(long_clip)
-    assert reason == "no memory for frames of 64x48: No space left on device; use fewer --decoders"
+    assert reason == "no memory for frames of 64x48: No space left on device; free some, or use fewer `decoders`"
 
 
 def test_a_long_digest_sends_signs_of_life(tmp_path: Path) -> None:
@@ -267,6 +267,7 @@ def test_a_long_digest_sends_signs_of_life(tmp_path: Path) -> None:
             messages.append(child.connection.recv())
     finally:
         child.kill()
+        assert child.has_ended(within_seconds=60)
     kinds = [type(message) for message in messages]
     assert kinds == [Opened, Filled, *[Beat] * (len(kinds) - 4), Ended, Ready]
     assert Beat in kinds
