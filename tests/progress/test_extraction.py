@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from lcdc_extract.features import Failure
 from lcdc_extract.pipeline import Progress, RunStarted, RunSummary, VideoFailed, VideoFinished, VideoStarted
 from lcdc_extract.progress import extraction as progress
 
@@ -20,8 +19,8 @@ EVENTS = [
     VideoStarted("a", 30),
     Progress("a", 20),
     FINISHED,
-    VideoFailed("b", "damaged"),
-    RunSummary(Path("f.h5"), (FINISHED,), ("c",), (Failure("b", "b.mp4", "damaged"),), 2, 20, 1.5),
+    VideoFailed("b", "b.mp4", "damaged"),
+    RunSummary(Path("f.h5"), (FINISHED,), ("c",), (VideoFailed("b", "b.mp4", "damaged"),), 2, 20, 1.5),
 ]
 
 
