@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -33,6 +34,16 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Decoder = Literal["decord", "av"]
 
 Config = TypeVar("Config")
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Refuses a setting that is not a whole number of at least `least`; 2.0 and True are none.
+
+    Raises:
+        ConfigError: says what was found.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"`{name}` is {value!r}; expected a whole number of at least {least}")
 
 
 def _check(name: str, value: object, fits: bool, expected: str) -> None:
