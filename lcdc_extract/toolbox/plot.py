@@ -49,7 +49,7 @@ def plot(
         targets = _targets(file, list(features), video, out_path)
         if source and len(targets) > 1:
             raise ConfigError(f"--source is one file, {file} holds {len(targets)} videos; choose one with --video ID")
-        sources = {name: find_source(features[name].attributes, source) if frames else None for name in targets}
+        sources = {name: find_source(features.attributes_of(name), source) if frames else None for name in targets}
         classifier = None
         try:
             classifier = find_classifier(features.attributes, weights) if classes else None
