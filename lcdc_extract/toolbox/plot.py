@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lcdc_extract.errors import ConfigError, OutputError
-from lcdc_extract.terminal import err, out, plain_errors
+from lcdc_extract.terminal import as_options, err, out, plain_errors
 
 
 @plain_errors
@@ -54,7 +54,7 @@ def plot(
         try:
             classifier = find_classifier(features.attributes, weights) if classes else None
         except NoClassScores as reason:
-            err.print(f"note: no class scores: {reason}", soft_wrap=True)
+            err.print(f"note: no class scores: {as_options(str(reason))}", soft_wrap=True)
         for name, target in targets.items():
             picture = video_picture(name, features[name], features.attributes, sources[name], classifier)
             try:
