@@ -1,4 +1,7 @@
-"""What a picture shows of a feature file's video: frames, self-similarity of the features, class probabilities."""
+"""What a picture shows of a feature file's video: frames, self-similarity of the features, class probabilities.
+
+The settings that messages name are the options of `lcdc plot`.
+"""
 
 from __future__ import annotations
 
@@ -82,31 +85,31 @@ def self_similarity(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32
     return similarity
 
 
-def find_classifier(made_by: Mapping[str, Any], given: str | None = None) -> Classifier:
+def find_classifier(made_by: Mapping[str, Any], weights: str | None = None) -> Classifier:
     """The class layer of the weights that made a feature file.
 
     Args:
         made_by: the file's attributes.
-        given: path or name of the weights; None for what the extraction was given.
+        weights: their path or name; None for what the extraction was given.
 
     Raises:
         NoClassScores: the weights have no class names, or none were given and they are not on this machine.
-        WeightsError: nothing is at `given`, the weights are not those of the features, or they are damaged.
+        WeightsError: nothing is at `weights`, the weights are not those of the features, or they are damaged.
     """
-    name = given or json.loads(made_by["config"])["weights"] or made_by["weights"]
+    name = weights or json.loads(made_by["config"])["weights"] or made_by["weights"]
     if name == UNTRAINED:
         raise NoClassScores("the untrained network has no classes")
     path = _weights_file(name)
-    if path is None and given:
-        raise WeightsError(f"--weights {given} is neither a file nor a name of weights here; see `lcdc weights list`")
+    if path is None and weights:
+        raise WeightsError(f"`weights={weights}` is neither a file nor a name of weights here; see `lcdc weights list`")
     if path is None:
-        raise NoClassScores(f"the weights {name} are not here; give their place with --weights PATH")
+        raise NoClassScores(f"the weights {name} are not here; give their place with `weights=PATH`")
     found, expected = sha256_of(path), made_by["weights_sha256"]
     if found != expected:
         raise WeightsError(
             f"{path} has the SHA-256 {found}, but the features were made with {expected}: it is another network. "
-            "Give the file they were made with as --weights PATH, extract them again, or leave the classes out with "
-            "--no-classes."
+            "Give the file they were made with as `weights=PATH`, extract them again, or leave the classes out with "
+            "`classes=False`."
         )
     names = read_info(path).class_names
     if not names:
@@ -119,20 +122,21 @@ def _weights_file(name: str) -> Path | None:
     return find_file(entry) if path is None and entry is not None else path
 
 
-def find_source(attributes: Mapping[str, Any], given: Path | None = None) -> Path:
+def find_source(attributes: Mapping[str, Any], source: Path | None = None) -> Path:
     """The file a video was extracted from.
 
     Args:
         attributes: of the video, as the feature file has them.
-        given: where the file is now; None for where it was.
+        source: where the file is now; None for where it was.
 
     Raises:
         VideoError: it is not there, or another file is.
     """
-    path = given or Path(attributes["source"])
+    path = source or Path(attributes["source"])
     if not path.is_file():
         raise VideoError(
-            f"the video is not at {path}. Give its place with --source FILE, or leave the frames out with --no-frames."
+            f"the video is not at {path}. Give its place with `source=FILE`, or leave the frames out with "
+            "`frames=False`."
         )
     if path.stat().st_size != attributes["source_size_bytes"]:
         raise _another_video(path, attributes)
@@ -153,7 +157,7 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
     with DecoderPool([VideoSource(path.stem, path)], frame_step=every, decoder=kind) as pool:
         for event in pool:
             if isinstance(event, DecodingFailed):
-                raise VideoError(f"{path}: {event.reason}. --no-frames draws the picture without frames.")
+                raise VideoError(f"{path}: {event.reason}. `frames=False` draws the picture without frames.")
             if isinstance(event, FrameChunk):
                 chunks.append(event.rgb.copy())
                 seconds.append(event.pts_seconds)
@@ -166,5 +170,6 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
 def _another_video(path: Path, attributes: Mapping[str, Any]) -> VideoError:
     return VideoError(
         f"{path} is not the file that was extracted: expected {attributes['source_size_bytes']} bytes with the SHA-256 "
-        f"{attributes['source_sha256']}. Give that file with --source FILE, or leave the frames out with --no-frames."
+        f"{attributes['source_sha256']}. Give that file with `source=FILE`, or leave the frames out with "
+        "`frames=False`."
     )

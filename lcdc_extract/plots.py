@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lcdc_extract.errors import PlotError
+from lcdc_extract.files import replacing
 from lcdc_extract.labels import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Color = tuple[float, float, float]
 Curve = tuple[list[float], list[float]]
@@ -102,25 +105,25 @@ def draw_color_bars(
 
     Raises:
         PlotError: matplotlib is not installed.
+        OSError: the file cannot be written; what was there before still is.
     """
-    require_matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    colors = class_colors(len(names))
     edges = row_edges(seconds)
     present = np.unique(np.concatenate(list(bars.values())))
     legend_lines = -(-len(present) // LEGEND_COLUMNS)
     height = 1 + 0.5 * len(bars) + 0.2 * legend_lines
-    figure = Figure(figsize=(10, height), layout="constrained", dpi=DOTS_PER_INCH)
-    rows = figure.subplots(len(bars), sharex=True, squeeze=False)[:, 0]
-    for axes, (caption, labels) in zip(rows, bars.items(), strict=True):
-        _color_bar(axes, caption, labels, edges, colors)
-    rows[0].set_title(title)
-    rows[-1].set_xlabel("seconds")
-    patches = [Patch(color=colors[label], label=names[label]) for label in present]
-    figure.legend(handles=patches, loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize="small", frameon=False)
-    figure.savefig(path, format="png")
+    with _png(path, 10, height, layout="constrained") as figure:
+        from matplotlib.patches import Patch
+
+        colors = class_colors(len(names))
+        rows = figure.subplots(len(bars), sharex=True, squeeze=False)[:, 0]
+        for axes, (caption, labels) in zip(rows, bars.items(), strict=True):
+            _color_bar(axes, caption, labels, edges, colors)
+        rows[0].set_title(title)
+        rows[-1].set_xlabel("seconds")
+        patches = [Patch(color=colors[label], label=names[label]) for label in present]
+        figure.legend(
+            handles=patches, loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize="small", frameon=False
+        )
 
 
 def draw_curves(path: Path, x_label: str, panels: Mapping[str, Mapping[str, Curve]]) -> None:
@@ -133,22 +136,19 @@ def draw_curves(path: Path, x_label: str, panels: Mapping[str, Mapping[str, Curv
 
     Raises:
         PlotError: matplotlib is not installed.
+        OSError: the file cannot be written; what was there before still is.
     """
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
     captions = list(dict.fromkeys(caption for curves in panels.values() for caption in curves))
     colors = {caption: f"C{number}" for number, caption in enumerate(captions)}  # matplotlib's own cycle
-    figure = Figure(figsize=(8, 2.5 * len(panels)), layout="constrained", dpi=DOTS_PER_INCH)
-    rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
-    for axes, (title, curves) in zip(rows, panels.items(), strict=True):
-        for caption, (x, y) in curves.items():
-            axes.plot(x, y, marker=".", color=colors[caption], label=caption)
-        axes.set_title(title)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize="small", frameon=False)
-    rows[-1].set_xlabel(x_label)
-    figure.savefig(path, format="png")
+    with _png(path, 8, 2.5 * len(panels), layout="constrained") as figure:
+        rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+        for axes, (title, curves) in zip(rows, panels.items(), strict=True):
+            for caption, (x, y) in curves.items():
+                axes.plot(x, y, marker=".", color=colors[caption], label=caption)
+            axes.set_title(title)
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize="small", frameon=False)
+        rows[-1].set_xlabel(x_label)
 
 
 def draw_video(path: Path, content: VideoPicture) -> None:
@@ -159,43 +159,58 @@ def draw_video(path: Path, content: VideoPicture) -> None:
 
     Raises:
         PlotError: matplotlib is not installed.
+        OSError: the file cannot be written; what was there before still is.
     """
+    edges = row_edges(content.seconds)
+    panels = _panels(content, edges)
+    width, top = LEFT + SPAN + RIGHT, BELOW + sum(height for height, _ in panels) + GAP * (len(panels) - 1)
+    total = top + ABOVE
+    with _png(path, width, total) as figure:
+        figure.suptitle(content.title, y=1 - 0.4 * ABOVE / total, va="center", fontsize="medium")
+        for height, draw in panels:
+            top -= height
+            axes = figure.add_axes((LEFT / width, top / total, SPAN / width, height / total))
+            axes.tick_params(bottom=False, labelbottom=False)
+            draw(axes)
+            axes.set_xlim(edges[0], edges[-1])
+            top -= GAP
+
+
+@contextmanager
+def _png(path: Path, width: float, height: float, **options: Any) -> Iterator[Figure]:
+    """A figure of so many inches to draw on, which is written to `path` when the block ends well."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
-    edges = row_edges(content.seconds)
-    panels: list[tuple[float, Callable[[Axes], None]]] = []
-    if content.thumbnails is not None:
-        thumbnails, height = content.thumbnails, _strip_height(content.thumbnails, edges[-1] - edges[0])
-        panels.append((height, lambda axes: _draw_strip(axes, thumbnails, edges[-1] - edges[0], height)))
-    if content.probabilities is None:
-        panels.append((BAR_HEIGHT, _draw_no_classes))
-    else:
-        probabilities, colors = content.probabilities, class_colors(len(content.probabilities.names))
-        predicted = probabilities.values.argmax(axis=1)
-        panels.append((BAR_HEIGHT, lambda axes: _color_bar(axes, "predicted", predicted, edges, colors)))
-        lines = CLASS_HEIGHT * len(np.unique(predicted))
-        panels.append((lines, lambda axes: _draw_probabilities(axes, probabilities, edges, colors)))
-    panels.append((SPAN, lambda axes: _draw_similarity(axes, content.similarity, content.similarity_seconds, edges)))
-
-    width, top = LEFT + SPAN + RIGHT, BELOW + sum(height for height, _ in panels) + GAP * (len(panels) - 1)
-    total = top + ABOVE
-    figure = Figure(figsize=(width, total), dpi=DOTS_PER_INCH)
-    figure.suptitle(content.title, y=1 - 0.4 * ABOVE / total, va="center", fontsize="medium")
-    for height, draw in panels:
-        top -= height
-        axes = figure.add_axes((LEFT / width, top / total, SPAN / width, height / total))
-        axes.tick_params(bottom=False, labelbottom=False)
-        draw(axes)
-        axes.set_xlim(edges[0], edges[-1])
-        top -= GAP
-    figure.savefig(path, format="png")
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, **options)
+    yield figure
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png")
 
 
 def row_edges(seconds: FloatArray) -> FloatArray:
     """Beginnings (T,) of rows -> (T + 1,) with the end of the last, which lasts as long as the median of the others."""
     last = np.median(np.diff(seconds)) if len(seconds) > 1 else 1.0
     return np.append(seconds, seconds[-1] + last)
+
+
+def _panels(content: VideoPicture, edges: FloatArray) -> list[tuple[float, Callable[[Axes], None]]]:
+    """The panels of `draw_video` from the top: the height of each in inches, and what draws it."""
+    panels: list[tuple[float, Callable[[Axes], None]]] = []
+    if content.thumbnails is not None:
+        thumbnails, duration = content.thumbnails, edges[-1] - edges[0]
+        height = _strip_height(thumbnails, duration)
+        panels.append((height, lambda axes: _draw_strip(axes, thumbnails, duration, height)))
+    if content.probabilities is None:
+        panels.append((BAR_HEIGHT, _draw_no_classes))
+    else:
+        probabilities, predicted = content.probabilities, content.probabilities.values.argmax(axis=1)
+        colors = class_colors(len(probabilities.names))
+        panels.append((BAR_HEIGHT, lambda axes: _color_bar(axes, "predicted", predicted, edges, colors)))
+        lines = CLASS_HEIGHT * len(np.unique(predicted))
+        panels.append((lines, lambda axes: _draw_probabilities(axes, probabilities, edges, colors)))
+    panels.append((SPAN, lambda axes: _draw_similarity(axes, content.similarity, content.similarity_seconds, edges)))
+    return panels
 
 
 def _color_bar(axes: Axes, caption: str, labels: IntArray, edges: FloatArray, colors: list[Color]) -> None:

@@ -81,28 +81,29 @@ def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, 
 def as_options(text: str) -> str:
     """A message of the library in the words of the command that runs.
 
-    The library names settings as Python does, `frame_step` or `decoder='av'` in backquotes; where the command has such
-    an option, that becomes --frame-step or --decoder av. Anything else in backquotes stays.
+    The library names settings as Python does, `frame_step`, `decoder='av'` or `frames=False` in backquotes; where the
+    command has such an option, that becomes --frame-step, --decoder av or --no-frames. Other backquotes stay.
     """
     options = _OPTIONS.get()
 
     def named(found: re.Match[str]) -> str:
         setting, value = found["setting"], found["value"]
         for name in (setting, setting.removesuffix("_seconds")):
-            option = "--" + name.replace("_", "-")
+            option = ("--no-" if value == "False" else "--") + name.replace("_", "-")
             if option in options:
-                return option if value in (None, "True") else f"{option} {value.strip(QUOTES)}"
+                return option if value in (None, "True", "False") else f"{option} {value.strip(QUOTES)}"
         return found[0]
 
     return SETTING.sub(named, text)
 
 
 def _options_of(command: Callable[..., Any]) -> frozenset[str]:
-    """--frame-step and so on, as typer makes them of a function's parameters."""
+    """--frame-step and so on, as typer makes them of a function's parameters; a name that was given is in `default`."""
     found: set[str] = set()
     for name, hint in get_type_hints(command, include_extras=True).items():
         for note in getattr(hint, "__metadata__", ()):
-            given = getattr(note, "param_decls", None) or (f"--{name.replace('_', '-')}",)
+            names = (getattr(note, "default", None), *(getattr(note, "param_decls", None) or ()))
+            given = [text for text in names if isinstance(text, str)] or [f"--{name.replace('_', '-')}"]
             found.update(part for text in given for part in text.split("/"))
     return frozenset(found)
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from typer.testing import CliRunner
 
-from lcdc_extract import ExtractConfig, extract, open_features, plots, toolbox
+from lcdc_extract import ExtractConfig, extract, open_features, picture, plots, toolbox
 from lcdc_extract.config import NetworkConfig
 from lcdc_extract.features import VideoFeatures
 from lcdc_extract.picture import find_classifier, read_thumbnails, self_similarity, video_picture
+from lcdc_extract.video import DecoderPool, VideoSource
 from lcdc_extract.weights.file import WeightsInfo, save_weights, sha256_of
 from tests.clips import read_number, render_clip
 from tests.network.random_networks import random_lcdc
@@ -210,6 +212,29 @@ def test_several_videos_give_a_folder(two_videos: Path, tmp_path: Path) -> None:
     assert all(Path(name).is_file() for name in output.split())
     code, output = plot(two_videos, "--no-frames", "--no-classes", "--video", "sub/b")
     assert (code, output) == (0, f"{two_videos.parent}/feats-pictures/sub/b.png\n")
+
+
+def test_videos_and_their_features_are_read_once(
+    two_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features: list[str] = []
+    decoded: list[str] = []
+    read, decode = h5py.Dataset.__getitem__, picture.DecoderPool
+
+    def reading(dataset: h5py.Dataset, *arguments: Any, **options: Any) -> Any:
+        features.append(dataset.name)
+        return read(dataset, *arguments, **options)
+
+    def decoding(sources: Sequence[VideoSource], **options: Any) -> DecoderPool:
+        decoded.extend(source.path.name for source in sources)
+        return decode(sources, **options)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", reading)
+    monkeypatch.setattr(picture, "DecoderPool", decoding)
+    assert plot(two_videos, "--out", tmp_path / "new")[0] == 0
+    arrays = ("features", "frame_index", "time_seconds", "edge")
+    assert sorted(features) == sorted(f"/videos/{video}/{array}" for video in ("a", "sub/b") for array in arrays)
+    assert decoded == ["a.mp4", "b.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,17 @@ class FeatureFile(Mapping[str, VideoFeatures]):
         return [{name: _plain(row[name]) for name in rows.dtype.names} for row in rows]
 
     def __getitem__(self, video_id: str) -> VideoFeatures:
-        if video_id not in self._known:
-            raise KeyError(f"no video {video_id!r}; the file holds {', '.join(self._ids) or 'none'}")
-        group = self._file[VIDEOS][video_id]
+        group = self._group(video_id)
         features, frame_index, time_seconds, edge = (group[name][:] for name in ROW_DATASETS)
         return VideoFeatures(features, frame_index, time_seconds, edge, dict(group.attrs))
+
+    def attributes_of(self, video_id: str) -> dict[str, Any]:
+        """A video's `VideoFeatures.attributes`, without reading its arrays.
+
+        Raises:
+            KeyError: there is no such video.
+        """
+        return dict(self._group(video_id).attrs)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
@@ -93,6 +99,11 @@ class FeatureFile(Mapping[str, VideoFeatures]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _group(self, video_id: str) -> h5py.Group:
+        if video_id not in self._known:
+            raise KeyError(f"no video {video_id!r}; the file holds {', '.join(self._ids) or 'none'}")
+        return self._file[VIDEOS][video_id]
 
 
 def open_features(path: str | Path) -> FeatureFile:

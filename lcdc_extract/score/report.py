@@ -14,31 +14,30 @@ from typing import Any
 from lcdc_extract import plots
 from lcdc_extract.config import to_dict
 from lcdc_extract.errors import OutputError
+from lcdc_extract.files import UNFINISHED, publish, write_text
 from lcdc_extract.score.metrics import Scores, mean_scores
 from lcdc_extract.score.rows import LabelledRows
 from lcdc_extract.score.score import CONVENTIONS, ScoreConfig, SplitResult, ignored_classes
 
-UNFINISHED = ".unfinished-"
-"""What the name of a folder of results begins with while they are written."""
 
-
-def check_folder(folder: Path) -> None:
+def check_folder(out: Path) -> None:
     """Cheap checks before the work: nothing is there that would mix with the results, and there is a place for them.
 
     Raises:
         OutputError: says what is in the way.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"--out {folder} is there already. Choose another, or remove it.")
-    place = folder if folder.exists() else folder.absolute().parent
+    taken = OutputError(f"`out={out}` is there already. Choose another, or remove it.")
+    if out.exists() and not out.is_dir():
+        raise taken
+    place = out if out.exists() else out.absolute().parent
     if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
-        raise OutputError(f"--out {folder}: the folder {place} is not there or cannot be written to")
-    if folder.exists() and any(not path.name.startswith(UNFINISHED) for path in folder.iterdir()):
-        raise OutputError(f"--out {folder} is there already. Choose another, or remove it.")
+        raise OutputError(f"`out={out}`: the folder {place} is not there or cannot be written to")
+    if out.exists() and any(not path.name.endswith(UNFINISHED) for path in out.iterdir()):
+        raise taken
 
 
 def write_results(
-    folder: Path,
+    out: Path,
     results: Sequence[SplitResult],
     rows: LabelledRows,
     names: Sequence[str],
@@ -53,22 +52,22 @@ def write_results(
     Raises:
         OutputError: the disk is full, or the folder cannot be written to.
     """
-    new = not folder.exists()
+    new = not out.exists()
     try:
-        folder.mkdir(exist_ok=True)
+        out.mkdir(exist_ok=True)
         # inside the folder, which may be on a disk of its own: only there is a rename certain to need no more room
-        with TemporaryDirectory(prefix=UNFINISHED, dir=folder, ignore_cleanup_errors=True) as place:
+        with TemporaryDirectory(suffix=UNFINISHED, dir=out, ignore_cleanup_errors=True) as place:
             unfinished = Path(place)
             for result in results:
-                _write_split(unfinished, result, rows, names, pictures=pictures)
-            (unfinished / "scores.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+                _write_split(unfinished / f"split_{result.split.name}", result, rows, names, pictures=pictures)
+            write_text(unfinished / "scores.json", json.dumps(content, indent=2) + "\n")
             for path in sorted(unfinished.iterdir(), reverse=True):  # scores.json last
-                path.rename(folder / path.name)
+                publish(path, out / path.name)
     except OSError as error:
         if new:
             with suppress(OSError):
-                folder.rmdir()
-        raise OutputError(f"--out {folder} cannot be written: {error}. The results are not stored.") from error
+                out.rmdir()
+        raise OutputError(f"`out={out}` cannot be written: {error}. The results are not stored.") from error
 
 
 def _write_split(
@@ -76,13 +75,13 @@ def _write_split(
 ) -> None:
     """The text is what MS-TCN's code writes: a heading, then one line with a class name per row of features."""
     for video, predicted in result.predicted.items():
-        text = folder / f"split_{result.split.name}" / f"{video}.txt"
+        text = folder / f"{video}.txt"
         text.parent.mkdir(parents=True, exist_ok=True)
         classes = " ".join(names[label] for label in predicted)
-        text.write_text(f"### Frame level recognition: ###\n{classes}\n", "utf-8")
+        write_text(text, f"### Frame level recognition: ###\n{classes}\n")
         if pictures:
             bars = {"ground truth": rows.labels[video], "prediction": predicted}
-            plots.draw_color_bars(text.parent / (text.stem + ".png"), video, bars, rows.seconds[video], names)
+            plots.draw_color_bars(folder / f"{video}.png", video, bars, rows.seconds[video], names)
 
 
 def summary(results: Sequence[SplitResult], names: Sequence[str], config: ScoreConfig) -> dict[str, Any]:

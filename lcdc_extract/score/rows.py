@@ -82,7 +82,7 @@ def _missing_frames(name: str, video: VideoFeatures, labelled: int, tolerance: i
     if max(missing, extra) > tolerance:
         raise LabelsError(
             f"{name}: {labelled} labels for {decoded} frames, of which the rows need the first {needed}; expected one "
-            f"label per frame. If only the end differs, --length-tolerance {max(missing, extra)} repeats the last "
+            f"label per frame. If only the end differs, `length_tolerance={max(missing, extra)}` repeats the last "
             "label or leaves labels out."
         )
     return missing

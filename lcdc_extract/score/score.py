@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lcdc_extract.errors import ConfigError, LabelsError
+from lcdc_extract.config import check_whole
+from lcdc_extract.errors import LabelsError
 from lcdc_extract.labels import BACKGROUND, IntArray, Split
 from lcdc_extract.score.edtcn import FeatureArray, predict, train
 from lcdc_extract.score.metrics import Scores, lea_scores, mstcn_scores
@@ -34,10 +35,9 @@ class ScoreConfig:
     """Names of the classes that Lea's convention ignores; see `ignored_classes`."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("seed", 0), ("sample_rate", 1)):
-            value = getattr(self, name)
-            if value < least:
-                raise ConfigError(f"{name} is {value}; expected at least {least}")
+        check_whole("epochs", self.epochs, 1)
+        check_whole("seed", self.seed, 0)
+        check_whole("sample_rate", self.sample_rate, 1)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def ignored_classes(names: Sequence[str], background: Sequence[str] | None = Non
     """
     unknown = [name for name in background or () if name not in names]
     if unknown:
-        raise LabelsError(f"--background {', '.join(unknown)}: no such class; the classes are {', '.join(names)}")
+        raise LabelsError(f"`background={', '.join(unknown)}`: no such class; the classes are {', '.join(names)}")
     named = [label for label, name in enumerate(names) if name == BACKGROUND]
     given = named if background is None else [names.index(name) for name in background]
     return {"lea": given, "mstcn": named}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lcdc_extract.synth.scene import SCENE_SIZE, SHAPE_KINDS, Scene
+from lcdc_extract.synth.scene import SCENE_SIZE, SHAPE_KINDS, Camera, Scene, Shape, map_tensors
 
 _CPU_PIXELS = 2**20
 """A processor draws scenes together up to so many pixels: larger arrays cost it twice the time."""
@@ -59,13 +59,13 @@ def _background(scene: Scene, view: View, corner: Tensor) -> Tensor:
     middle = SCENE_SIZE / 2
     steps = (torch.arange(view.pixels, device=corner.device) + 0.5) * (view.side / view.pixels)
     across, down = (corner[:, i, None, None, None, None] + steps - middle for i in (0, 1))  # (N, 1, 1, 1, pixels)
-    shift_x, shift_y, roll, zoom = scene.camera[..., None, None, None].unbind(2)  # each (N, T, 1, 1, 1)
-    cos, sin = torch.cos(roll) / zoom, torch.sin(roll) / zoom
-    pairs = scene.gratings.reshape(-1, 1, 2, 2, 3, 1)  # two gratings make a wave
-    along_x, along_y, phase = pairs.unbind(4)  # each (N, 1, 2, 2, 1)
-    columns = 2 * math.pi * (along_x * cos + along_y * sin) * across  # (N, T, 2, 2, W)
-    rows = (along_y * cos - along_x * sin) * down + along_x * (middle + shift_x) + along_y * (middle + shift_y)
-    rows = 2 * math.pi * rows + phase
+    camera = _camera(scene, 3)
+    cos, sin = torch.cos(camera.roll) / camera.zoom, torch.sin(camera.roll) / camera.zoom
+    wave = map_tensors(lambda t: t.reshape(-1, 1, 2, 2, 1), scene.gratings)  # two pairs, over (N, T, 2, 2, pixels)
+    columns = 2 * math.pi * (wave.along_x * cos + wave.along_y * sin) * across
+    rows = (wave.along_y * cos - wave.along_x * sin) * down
+    rows = rows + wave.along_x * (middle + camera.shift_x) + wave.along_y * (middle + camera.shift_y)
+    rows = 2 * math.pi * rows + wave.phase
     strength = torch.tensor([[0.3], [0.18]], device=corner.device)
     by_row = torch.cat([strength * torch.sin(rows), strength * torch.cos(rows)], dim=3)  # (N, T, 2, 4, H)
     by_column = torch.cat([torch.cos(columns), torch.sin(columns)], dim=3)
@@ -77,9 +77,9 @@ def _background(scene: Scene, view: View, corner: Tensor) -> Tensor:
 def _window_sides(scene: Scene, view: View) -> list[int]:
     """For each shape the side, in drawn pixels, of a window that holds it, soft rim included, in every frame."""
     edge = view.pixels / view.side
-    size = scene.shapes[:, :, :2]  # (N, P, 2)
-    rim = 1 + 0.5 / (size.amin(2) * edge)
-    reach = size.norm(dim=2) * rim * edge * scene.camera[:, :, 3].amax(1, keepdim=True)
+    width, height = scene.shapes.half_width, scene.shapes.half_height  # (N, P)
+    rim = 1 + 0.5 / (torch.minimum(width, height) * edge)
+    reach = torch.hypot(width, height) * rim * edge * scene.camera.zoom.amax(1, keepdim=True)
     return [min(view.pixels, math.ceil(2 * longest) + 2) for longest in reach.amax(0).tolist()]
 
 
@@ -88,22 +88,18 @@ def _paint(image: Tensor, scene: Scene, number: int, centre: Tensor, view: View,
 
     Only a window is painted, `side` pixels wide, around `centre` (N, T, 2), both in drawn pixels.
     """
-    shape = scene.shapes[:, number, :, None, None, None]  # (N, 13, 1, 1, 1)
-    width, height, exponent = shape[:, 0], shape[:, 1], shape[:, 2]
+    shape = _shape(scene, number)
     corner = (centre - side / 2).round().clamp(0, view.pixels - side).long()
     columns, rows = (corner[..., None] + torch.arange(side, device=image.device)).unbind(2)  # (N, T, side)
-    per_pixel = view.side / view.pixels / scene.camera[:, :, 3, None]
-    x, y = ((pixels + 0.5 - centre[..., i, None]) * per_pixel for i, pixels in enumerate((columns, rows)))
-    angle = (scene.tracks[:, :, number, 2] - scene.camera[:, :, 2])[..., None]
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    u = (cos * x)[..., None, :] + (sin * y)[..., None]  # (N, T, side, side)
-    v = (cos * y)[..., None] - (sin * x)[..., None, :]
-    level = ((u / width).abs() ** exponent + (v / height).abs() ** exponent + 1e-12) ** (1 / exponent)
-    rim = torch.minimum(width, height) * (view.pixels / view.side)
-    cover = (0.5 + (1 - level) * rim).clamp(0, 1) * shape[:, 12]
-    stripes = 0.5 + 0.5 * torch.sin(2 * math.pi * (shape[:, 9] * u + shape[:, 10] * v) + shape[:, 11])
-    one, two = (scene.shapes[:, None, number, i : i + 3, None, None] - MID_GREY for i in (3, 6))
-    paint = torch.lerp(one, two, stripes.unsqueeze(2)).flatten(3)  # (N, T, 3, side^2)
+    u, v = _own_axes(scene, number, (columns + 0.5, rows + 0.5), centre, view)
+    power = shape.exponent
+    level = ((u / shape.half_width).abs() ** power + (v / shape.half_height).abs() ** power + 1e-12) ** (1 / power)
+    rim = torch.minimum(shape.half_width, shape.half_height) * (view.pixels / view.side)
+    cover = (0.5 + (1 - level) * rim).clamp(0, 1) * shape.opacity
+    wave = shape.stripes
+    stripes = 0.5 + 0.5 * torch.sin(2 * math.pi * (wave.along_x * u + wave.along_y * v) + wave.phase)
+    paint = torch.lerp(shape.colour - MID_GREY, shape.stripe_colour - MID_GREY, stripes.unsqueeze(2))
+    paint = paint.flatten(3)  # (N, T, 3, side^2)
     places = (rows[..., None] * view.pixels + columns[..., None, :]).flatten(2)[:, :, None].expand(paint.shape)
     flat = image.view(*image.shape[:3], -1)
     flat.scatter_(3, places, flat.gather(3, places).lerp_(paint, cover.unsqueeze(2).flatten(3)))
@@ -144,9 +140,9 @@ def _int32(number: Tensor) -> Tensor:
 def project(scene: Scene, view: View, corner: Tensor) -> Tensor:
     """Where the centres of the shapes are drawn: (N, T, P, 2), x and y in drawn pixels; the inverse of the camera."""
     middle = SCENE_SIZE / 2
-    x, y = (scene.tracks[..., i] - middle - scene.camera[:, :, None, i] for i in (0, 1))
-    roll, zoom = scene.camera[:, :, None, 2], scene.camera[:, :, None, 3]
-    cos, sin = torch.cos(roll) * zoom, torch.sin(roll) * zoom
+    camera = _camera(scene, 1)
+    x, y = scene.tracks.x - middle - camera.shift_x, scene.tracks.y - middle - camera.shift_y
+    cos, sin = torch.cos(camera.roll) * camera.zoom, torch.sin(camera.roll) * camera.zoom
     points = torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1) + middle
     return (points - corner[:, None, None]) * (view.pixels / view.side)
 
@@ -155,15 +151,35 @@ def layout(scene: Scene, view: View, corner: Tensor) -> Tensor:
     """What is seen where: (N, T, pixels, pixels) int64, numbers of LAYOUT_CLASSES. Arguments as of `render`."""
     centres = project(scene, view, corner)
     pixels = torch.arange(view.pixels, device=corner.device) + 0.5
-    per_pixel = view.side / view.pixels / scene.camera[:, :, 3, None, None]
     found = torch.zeros(*centres.shape[:2], view.pixels, view.pixels, dtype=torch.int64, device=corner.device)
     for number, kind in enumerate(SHAPE_KINDS):
-        shape = scene.shapes[:, number, :, None, None, None]
-        x = (pixels - centres[:, :, number, 0, None, None]) * per_pixel
-        y = (pixels[:, None] - centres[:, :, number, 1, None, None]) * per_pixel
-        angle = (scene.tracks[:, :, number, 2] - scene.camera[:, :, 2])[..., None, None]
-        u = (torch.cos(angle) * x + torch.sin(angle) * y) / shape[:, 0]
-        v = (torch.cos(angle) * y - torch.sin(angle) * x) / shape[:, 1]
-        inside = (u.abs() ** shape[:, 2] + v.abs() ** shape[:, 2] < 1) & (shape[:, 12] > 0.5)
-        found = torch.where(inside, kind, found)
+        shape = _shape(scene, number)
+        u, v = _own_axes(scene, number, (pixels, pixels), centres[:, :, number], view)
+        level = (u / shape.half_width).abs() ** shape.exponent + (v / shape.half_height).abs() ** shape.exponent
+        found = torch.where((level < 1) & (shape.opacity > 0.5), kind, found)
     return found
+
+
+def _own_axes(
+    scene: Scene, number: int, pixels: tuple[Tensor, Tensor], centre: Tensor, view: View
+) -> tuple[Tensor, Tensor]:
+    """How far pixels are from the centre of shape `number` along its axes, in pixels of the scene: (N, T, H, W) each.
+
+    `pixels`: their places by column (..., W) and by row (..., H); `centre`: (N, T, 2). Both in drawn pixels.
+    """
+    camera = _camera(scene, 1)
+    per_pixel = view.side / view.pixels / camera.zoom
+    x, y = ((pixels[i] - centre[..., i, None]) * per_pixel for i in (0, 1))
+    angle = scene.tracks.angle[:, :, number, None] - camera.roll
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    return (cos * x)[..., None, :] + (sin * y)[..., None], (cos * y)[..., None] - (sin * x)[..., None, :]
+
+
+def _shape(scene: Scene, number: int) -> Shape:
+    """Shape `number` of each scene, over (N, T, H, W); its colours over (N, T, 3, H, W)."""
+    return map_tensors(lambda t: t[:, number, None, ..., None, None], scene.shapes)
+
+
+def _camera(scene: Scene, axes: int) -> Camera:
+    """With so many axes behind (N, T)."""
+    return map_tensors(lambda t: t[(..., *(None,) * axes)], scene.camera)

@@ -5,8 +5,9 @@ All numbers are pixels of the 224x224 scene, 0..255 colours and radians. A scene
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,22 +30,72 @@ LAYOUT_CLASSES = ("background", "first part", "second part", "lid", "distractor"
 SHAPE_KINDS = (4,) * DISTRACTORS + (1, 2, 3)
 """The layout class of each shape, in the order they are painted."""
 
+Tensors = TypeVar("Tensors")
+"""A dataclass whose fields are tensors or such dataclasses."""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """sin(2 pi (along_x x + along_y y) + phase). All fields are (), or have the same shape."""
+
+    along_x: Tensor
+    """Cycles per pixel."""
+    along_y: Tensor
+    phase: Tensor
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A superellipse with stripes, or, stacked, P of them: every field then has P in front."""
+
+    half_width: Tensor
+    """()."""
+    half_height: Tensor
+    """()."""
+    exponent: Tensor
+    """(): 2 an ellipse, 8 nearly a box."""
+    colour: Tensor
+    """(3,): RGB."""
+    stripe_colour: Tensor
+    """(3,): on the crests of `stripes`; `colour` is in their troughs."""
+    stripes: Wave
+    """Along the shape's own axes."""
+    opacity: Tensor
+    """(): 0 is not there."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """Where a shape is in each of T frames. All fields are (T,), or (T, P) for P of them."""
+
+    x: Tensor
+    y: Tensor
+    angle: Tensor
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What is seen in each of T frames. All fields are (T,)."""
+
+    shift_x: Tensor
+    shift_y: Tensor
+    roll: Tensor
+    zoom: Tensor
+
 
 @dataclass(frozen=True)
 class Scene:
-    """T frames of one video, or, stacked, of N videos of the same length: every field then has N in front."""
+    """T frames of one video, or, stacked, of N videos of the same length: every tensor then has N in front."""
 
     colours: Tensor
     """(3, 3): the background's colours, RGB."""
-    gratings: Tensor
-    """(4, 3): waves of the background: cycles per pixel along x and y, phase."""
-    shapes: Tensor
-    """(P, 13): half width, half height, exponent (2 an ellipse, 8 nearly a box), two colours, stripes' cycles per pixel
-    along x and y, their phase, opacity; painted in this order."""
-    tracks: Tensor
-    """(T, P, 3): x, y and angle of each shape."""
-    camera: Tensor
-    """(T, 4): shift x, shift y, roll, zoom."""
+    gratings: Wave
+    """(4,): the background's."""
+    shapes: Shape
+    """P of them, painted in this order."""
+    tracks: Track
+    """(T, P): of the shapes."""
+    camera: Camera
     light: Tensor
     """(T,): gain."""
     shading: Tensor
@@ -63,21 +114,30 @@ class Scene:
     def frames(self, part: slice) -> Scene:
         """Some of the frames of one video."""
         over_time = ("tracks", "camera", "light", "noise_seed")
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Scene(**{name: value[part] if name in over_time else value for name, value in values.items()})
+        return replace(self, **{name: map_tensors(lambda t: t[part], getattr(self, name)) for name in over_time})
 
     def scenes(self, part: slice) -> Scene:
         """Some of the stacked scenes."""
-        return Scene(**{field.name: getattr(self, field.name)[part] for field in fields(self)})
+        return map_tensors(lambda t: t[part], self)
 
     def to(self, device: torch.device) -> Scene:
         """A copy on a device."""
-        return Scene(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return map_tensors(lambda t: t.to(device), self)
 
 
-def stack(scenes: Sequence[Scene]) -> Scene:
-    """Scenes of the same length as one, to be rendered together."""
-    return Scene(**{field.name: torch.stack([getattr(s, field.name) for s in scenes]) for field in fields(Scene)})
+def map_tensors(change: Callable[..., Tensor], *parts: Tensors) -> Tensors:
+    """`change` of the tensors in the same place of each of `parts`, place by place."""
+    first: Any = parts[0]
+    if isinstance(first, Tensor):
+        return change(*parts)  # type: ignore[return-value]
+    names = [field.name for field in fields(first)]
+    changed = {name: map_tensors(change, *(getattr(part, name) for part in parts)) for name in names}
+    return type(first)(**changed)  # type: ignore[no-any-return]
+
+
+def stack(parts: Sequence[Tensors], dim: int = 0) -> Tensors:
+    """Scenes of the same length as one, to be rendered together; shapes and tracks likewise."""
+    return map_tensors(lambda *tensors: torch.stack(tensors, dim), *parts)
 
 
 def draw_scene(poses: Poses, scale: float, rng: Rng) -> Scene:
@@ -85,31 +145,27 @@ def draw_scene(poses: Poses, scale: float, rng: Rng) -> Scene:
     length = len(poses)
     home = rng.uniform(72, SCENE_SIZE - 72, 2)
     radius = scale * rng.uniform(24, 38)
-    actor_shapes, actor_tracks = _actor(poses, home, radius, rng)
-    others = [_distractor(length, home, scale, rng) for _ in range(DISTRACTORS)]
-    shapes = np.stack([shape for shape, _ in others] + actor_shapes)
-    tracks = np.stack([track for _, track in others] + actor_tracks, axis=1)
-    frequency = rng.uniform(0.003, 0.06, (4, 1))
-    gratings = np.concatenate([_directions(rng, 4) * frequency, rng.uniform(0, 2 * np.pi, (4, 1))], axis=1)
-    values = {
-        "colours": rng.uniform(20, 235, (3, 3)),
-        "gratings": gratings,
-        "shapes": shapes,
-        "tracks": tracks,
-        "camera": _camera(length, rng),
-        "light": 1 + 0.12 * _drift(length, rng, 0.05, 0.5),
-        "shading": rng.uniform(-0.25, 0.25, 2),
-        "tint": rng.uniform(0.85, 1.15, 3),
-        "contrast": rng.uniform(0.7, 1.2),
-        "noise": rng.uniform(0, 7),
-        "home": home,
-    }
-    seeds = rng.integers(0, 2**31, length)
-    tensors = {name: torch.tensor(value, dtype=torch.float32) for name, value in values.items()}
-    return Scene(**tensors, noise_seed=torch.from_numpy(seeds))
+    actor = _actor(poses, home, radius, rng)
+    moving = [_distractor(length, home, scale, rng) for _ in range(DISTRACTORS)] + actor
+    frequency = rng.uniform(0.003, 0.06, 4)
+    gratings = _wave(_directions(rng, 4) * frequency[:, None], rng.uniform(0, 2 * np.pi, 4))
+    return Scene(
+        colours=_tensor(rng.uniform(20, 235, (3, 3))),
+        gratings=gratings,
+        shapes=stack([shape for shape, _ in moving]),
+        tracks=stack([track for _, track in moving], dim=1),
+        camera=_camera(length, rng),
+        light=_tensor(1 + 0.12 * _drift(length, rng, 0.05, 0.5)),
+        shading=_tensor(rng.uniform(-0.25, 0.25, 2)),
+        tint=_tensor(rng.uniform(0.85, 1.15, 3)),
+        contrast=_tensor(rng.uniform(0.7, 1.2)),
+        noise=_tensor(rng.uniform(0, 7)),
+        noise_seed=torch.from_numpy(rng.integers(0, 2**31, length)),
+        home=_tensor(home),
+    )
 
 
-def _actor(poses: Poses, home: FloatArray, radius: float, rng: Rng) -> tuple[list[FloatArray], list[FloatArray]]:
+def _actor(poses: Poses, home: FloatArray, radius: float, rng: Rng) -> list[tuple[Shape, Track]]:
     """Two parts whose distance is the opening, and a lid hinged on the first that turns with it."""
     axis = np.stack([np.cos(poses.angle), np.sin(poses.angle)], axis=1)
     centre = home + poses.position
@@ -121,36 +177,52 @@ def _actor(poses: Poses, home: FloatArray, radius: float, rng: Rng) -> tuple[lis
     big = rng.uniform(0.6, 0.9, 2) * radius
     small = rng.uniform(0.4, 0.75, 2) * radius
     bar = np.array([0.8, rng.uniform(0.14, 0.24)]) * radius
-    shapes = [_shape(size, 1.0, rng) for size in (big, small, bar)]
-    tracks = [
-        np.concatenate([place, turn[:, None]], axis=1)
-        for place, turn in ((first, poses.angle), (second, poses.angle), (lid, lid_angle))
-    ]
-    return shapes, tracks
+    parts = ((big, first, poses.angle), (small, second, poses.angle), (bar, lid, lid_angle))
+    return [(_shape(half_sizes, 1.0, rng), _track(place, angle)) for half_sizes, place, angle in parts]
 
 
-def _distractor(length: int, home: FloatArray, scale: float, rng: Rng) -> tuple[FloatArray, FloatArray]:
+def _distractor(length: int, home: FloatArray, scale: float, rng: Rng) -> tuple[Shape, Track]:
     """Something that stands or moves slowly; about a third of them are not there."""
-    size = scale * rng.uniform(10, 34, 2)
+    half_sizes = scale * rng.uniform(10, 34, 2)
     centre = home + rng.uniform(-1, 1, 2) * 72
-    paths = [centre[axis] + scale * rng.uniform(0, 20) * _drift(length, rng, 0.03, 0.3) for axis in range(2)]
+    path = [centre[axis] + scale * rng.uniform(0, 20) * _drift(length, rng, 0.03, 0.3) for axis in range(2)]
     angle = rng.uniform(0, 2 * np.pi) + rng.uniform(0, 0.5) * _drift(length, rng, 0.03, 0.3)
-    return _shape(size, float(rng.random() < 0.67), rng), np.stack([*paths, angle], axis=1)
+    return _shape(half_sizes, float(rng.random() < 0.67), rng), _track(np.stack(path, axis=1), angle)
 
 
-def _shape(size: FloatArray, opacity: float, rng: Rng) -> FloatArray:
+def _shape(half_sizes: FloatArray, opacity: float, rng: Rng) -> Shape:
     exponent = rng.choice([2.0, 3.0, 4.0, 8.0])
-    stripes = _directions(rng, 1)[0] * rng.uniform(0.02, 0.14)
-    colours = rng.uniform(0, 255, 6)
-    return np.concatenate([size, [exponent], colours, stripes, [rng.uniform(0, 2 * np.pi)], [opacity]])
+    frequency = _directions(rng, 1)[0] * rng.uniform(0.02, 0.14)
+    colour, stripe_colour = rng.uniform(0, 255, (2, 3))
+    return Shape(
+        half_width=_tensor(half_sizes[0]),
+        half_height=_tensor(half_sizes[1]),
+        exponent=_tensor(exponent),
+        colour=_tensor(colour),
+        stripe_colour=_tensor(stripe_colour),
+        stripes=_wave(frequency, rng.uniform(0, 2 * np.pi)),
+        opacity=_tensor(opacity),
+    )
 
 
-def _camera(length: int, rng: Rng) -> FloatArray:
+def _wave(frequency: FloatArray, phase: float | FloatArray) -> Wave:
+    return Wave(_tensor(frequency[..., 0]), _tensor(frequency[..., 1]), _tensor(phase))
+
+
+def _track(place: FloatArray, angle: FloatArray) -> Track:
+    return Track(_tensor(place[:, 0]), _tensor(place[:, 1]), _tensor(angle))
+
+
+def _camera(length: int, rng: Rng) -> Camera:
     shift = rng.uniform(2, 10, 2)
-    drifts = [shift[axis] * _drift(length, rng, 0.03, 0.15) + 0.8 * _jitter(length, rng) for axis in range(2)]
+    x, y = (shift[axis] * _drift(length, rng, 0.03, 0.15) + 0.8 * _jitter(length, rng) for axis in range(2))
     roll = rng.uniform(0, 0.03) * _drift(length, rng, 0.03, 0.15)
     zoom = 1 + 0.03 * _drift(length, rng, 0.03, 0.15)
-    return np.stack([*drifts, roll, zoom], axis=1)
+    return Camera(_tensor(x), _tensor(y), _tensor(roll), _tensor(zoom))
+
+
+def _tensor(value: float | FloatArray) -> Tensor:
+    return torch.tensor(value, dtype=torch.float32)
 
 
 def _drift(length: int, rng: Rng, low: float, high: float) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lcdc_extract.errors import ConfigError, OutputError
-from lcdc_extract.terminal import err, out, plain_errors
+from lcdc_extract.terminal import as_options, err, out, plain_errors
 
 
 @plain_errors
@@ -49,12 +49,12 @@ def plot(
         targets = _targets(file, list(features), video, out_path)
         if source and len(targets) > 1:
             raise ConfigError(f"--source is one file, {file} holds {len(targets)} videos; choose one with --video ID")
-        sources = {name: find_source(features[name].attributes, source) if frames else None for name in targets}
+        sources = {name: find_source(features.attributes_of(name), source) if frames else None for name in targets}
         classifier = None
         try:
             classifier = find_classifier(features.attributes, weights) if classes else None
         except NoClassScores as reason:
-            err.print(f"note: no class scores: {reason}", soft_wrap=True)
+            err.print(f"note: no class scores: {as_options(str(reason))}", soft_wrap=True)
         for name, target in targets.items():
             picture = video_picture(name, features[name], features.attributes, sources[name], classifier)
             try:

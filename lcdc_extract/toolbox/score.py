@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +11,8 @@ import typer
 from lcdc_extract.terminal import err, out, plain_errors
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from lcdc_extract.labels import IntArray, Segments, Split
     from lcdc_extract.score import LabelledRows
-
-LOG_EVERY_SECONDS = 30.0
 
 
 @plain_errors
@@ -53,20 +48,22 @@ def score(
     """Train ED-TCN on features and frame labels, and score its segmentation of each split's test videos."""
     from lcdc_extract import plots
     from lcdc_extract.devices import choose_device
-    from lcdc_extract.labels import read_labels
+    from lcdc_extract.labels import read_labels, read_splits
+    from lcdc_extract.progress.console import Steps
     from lcdc_extract.score import ScoreConfig, check_folder, score_splits, summary, write_results
 
+    folder = out_folder or file.with_name(file.stem + "-score")
     config = ScoreConfig(epochs, seed, sample_rate, tuple(background) if background else None)
     chosen = choose_device(device)
-    folder = out_folder or file.with_name(file.stem + "-score")
     check_folder(folder)
     if pictures:
         plots.require_matplotlib()
     names, known = read_labels(labels, mapping)
-    rows, all_splits, made_by = _read(file, known, splits, length_tolerance)
-    with _bar(epochs * len(all_splits)) as bar:
+    all_splits = read_splits(splits, known)
+    rows, made_by = _read(file, known, all_splits, length_tolerance)
+    with Steps("epochs", epochs * len(all_splits), "ED-TCN") as steps:
         results = list(
-            score_splits(rows.features, rows.labels, names, all_splits, config, device=chosen, progress=bar.update)
+            score_splits(rows.features, rows.labels, names, all_splits, config, device=chosen, progress=steps.advance)
         )
     content = made_by | {"device": str(chosen), "notes": rows.notes} | summary(results, names, config)
     try:
@@ -99,28 +96,20 @@ def print_scores(content: dict[str, Any]) -> None:
 
 
 def _read(
-    file: Path, known: dict[str, IntArray | Segments], splits: Path, length_tolerance: int
-) -> tuple[LabelledRows, list[Split], dict[str, Any]]:
-    """The rows the splits need with their labels, the splits, and what made the features."""
+    file: Path, known: dict[str, IntArray | Segments], splits: list[Split], length_tolerance: int
+) -> tuple[LabelledRows, dict[str, Any]]:
+    """The rows the splits need with their labels, and what made the features."""
     from lcdc_extract.features import open_features
-    from lcdc_extract.labels import read_splits
     from lcdc_extract.score import label_rows
 
-    found = read_splits(splits, known)
-    videos = [video for split in found for video in (*split.train, *split.test)]
+    videos = [video for split in splits for video in (*split.train, *split.test)]
     with open_features(file) as features:
         rows = label_rows(features, known, videos, length_tolerance)
-        made_by = {name: features.attributes[name] for name in ("weights", "weights_sha256", "trained")}
+        made_by = features.attributes
+    trained = bool(made_by["trained"])
     for note in rows.notes:
         err.print(f"note: {note}", soft_wrap=True)
-    if not made_by["trained"]:
+    if not trained:
         err.print("WARNING: the features come from an untrained network; the scores say nothing.", soft_wrap=True)
-    return rows, found, {"features": str(file), **made_by, "trained": bool(made_by["trained"])}
-
-
-def _bar(epochs: int) -> tqdm[Any]:
-    """Moves on a terminal; in a log file it is a line every half minute."""
-    from tqdm import tqdm
-
-    interval = 0.1 if sys.stderr.isatty() else LOG_EVERY_SECONDS
-    return tqdm(total=epochs, unit=" epochs", desc="ED-TCN", mininterval=interval, dynamic_ncols=True)
+    weights = {name: made_by[name] for name in ("weights", "weights_sha256")}
+    return rows, {"features": str(file), **weights, "trained": trained}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +12,6 @@ import typer
 from lcdc_extract.terminal import out, plain_errors, stoppable
 
 if TYPE_CHECKING:
-    from lcdc_extract.synth.videos import SyntheticVideo
     from lcdc_extract.synth.write import VideoRecord
 
 
@@ -36,45 +33,14 @@ def synth(
     kept = f"Stopped. Finished videos in {folder} are kept; the same command continues."
     with stoppable(lambda: kept):
         from lcdc_extract.devices import choose_device  # inside: importing torch may be interrupted too
-        from lcdc_extract.synth.write import check_set, write_set
+        from lcdc_extract.progress.synth import SetProgress
+        from lcdc_extract.synth.write import SynthConfig, write_set
 
-        check_set(videos, seed, size)
+        config = SynthConfig(videos, seed, size)
         place = choose_device(device)
-        with closing(_Progress(videos)) as progress:
-            records = write_set(folder, num_videos=videos, seed=seed, pixels=size, device=place, report=progress)
+        with closing(SetProgress(videos)) as progress:
+            records = write_set(folder, config, device=place, report=progress)
     print_set(folder, records)
-
-
-class _Progress:
-    """A tqdm bar on a terminal, otherwise a line a video."""
-
-    def __init__(self, num_videos: int) -> None:
-        from tqdm import tqdm
-
-        self._num_videos = num_videos
-        self._done: Counter[str] = Counter()
-        self._finished: list[int] = []
-        self._bar = tqdm(unit=" frames", dynamic_ncols=True) if sys.stderr.isatty() else None
-
-    def __call__(self, video: SyntheticVideo, frames: int) -> None:
-        """Takes word of frames that were encoded."""
-        self._done[video.name] += frames
-        finished = self._done[video.name] == len(video)
-        if finished:
-            self._finished.append(len(video))
-        if self._bar is None:
-            if finished:
-                print(time.strftime("%H:%M:%S"), f"{video.name}: {len(video)} frames", file=sys.stderr, flush=True)
-            return
-        known = self._finished if finished else [*self._finished, len(video)]
-        self._bar.total = round(sum(known) / len(known) * self._num_videos)
-        self._bar.set_description_str(f"{len(self._finished)}/{self._num_videos} videos", refresh=False)
-        self._bar.update(frames)
-
-    def close(self) -> None:
-        """Leaves the bar as it stands."""
-        if self._bar is not None:
-            self._bar.close()
 
 
 def print_set(folder: Path, records: list[VideoRecord]) -> None:

@@ -61,8 +61,13 @@ def test_arrays_that_do_not_fit() -> None:
             score_splits(wrong_features, wrong_labels, NAMES, [SPLIT])
     with pytest.raises(LabelsError, match="split 1 has no test videos"):
         score_splits(features, labels, NAMES, [Split("1", ("a",), ())])
-    with pytest.raises(ConfigError, match="sample_rate is 0; expected at least 1"):
-        ScoreConfig(sample_rate=0)
+
+
+@pytest.mark.parametrize(("setting", "least"), [("epochs", 1), ("seed", 0), ("sample_rate", 1)])
+@pytest.mark.parametrize("value", [-1, 2.5, 2.0, True])
+def test_only_whole_numbers(setting: str, least: int, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"`{setting}` is {value}; expected a whole number of at least {least}"):
+        ScoreConfig(**{setting: value})
 
 
 def test_which_classes_are_ignored() -> None:
@@ -70,5 +75,5 @@ def test_which_classes_are_ignored() -> None:
     assert ignored_classes(["take", "background"]) == {"lea": [1], "mstcn": [1]}
     assert ignored_classes(["SIL", "take"]) == {"lea": [], "mstcn": []}
     assert ignored_classes(["SIL", "take", "end"], ["SIL", "end"]) == {"lea": [0, 2], "mstcn": []}
-    with pytest.raises(LabelsError, match="--background SIL: no such class; the classes are background, take, pour"):
+    with pytest.raises(LabelsError, match="`background=SIL`: no such class; the classes are background, take, pour"):
         ignored_classes(NAMES, ["SIL"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from lcdc_extract import plots
 from lcdc_extract.errors import PlotError
@@ -65,3 +68,26 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "find_spec", {"sys": sys}.get)
     with pytest.raises(PlotError, match=r'pip install "lcdc-extract\[tools\]"'):
         plots.require_matplotlib()
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(figure: Figure, path: Path, **options: str) -> None:
+        path.write_bytes(b"half a picture")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path, one, second = tmp_path / "a.png", np.ones((1, 1), np.float32), np.zeros(1)
+    bars, content = {"x": np.array([1])}, plots.VideoPicture("a", second, one, second, None, None)
+    plots.draw_color_bars(path, "a", bars, second, NAMES)
+    before = path.read_bytes()
+    monkeypatch.setattr(Figure, "savefig", full)
+    for draw in (
+        lambda: plots.draw_color_bars(path, "a", bars, second, NAMES),
+        lambda: plots.draw_curves(path, "x", {"loss": {"a": ([1.0], [2.0])}}),
+        lambda: plots.draw_video(path, content),
+    ):
+        with pytest.raises(OSError, match="No space left"):
+            draw()
+        assert [found.name for found in tmp_path.iterdir()] == ["a.png"]
+        assert path.read_bytes() == before

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from lcdc_extract import plots, toolbox
 from lcdc_extract.features import Failure, FeatureStore, RunRecord
 from lcdc_extract.features.reader import VideoFeatures
+from lcdc_extract.files import UNFINISHED
 from lcdc_extract.score import Scores
 from lcdc_extract.score.metrics import lea_scores, mstcn_scores
-from lcdc_extract.score.report import UNFINISHED
 from lcdc_extract.score.rows import _last_seconds
 
 NAMES = ["background", "take", "pour"]
@@ -235,13 +235,13 @@ def test_a_disk_that_fills_up(data: Path, monkeypatch: pytest.MonkeyPatch, file:
     folder, opened = data / "feats-score", io.open
 
     def full(path: Path | str, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        if str(path).endswith(file) and "w" in mode:
+        if str(path).removesuffix(UNFINISHED).endswith(file) and "w" in mode:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return opened(path, mode, *arguments, **options)
 
     if there_before:
         folder.mkdir()
-        (folder / f"{UNFINISHED}of-a-run-that-was-killed").mkdir()
+        (folder / f"of-a-run-that-was-killed{UNFINISHED}").mkdir()
     before = sorted(data.rglob("*"))
     with monkeypatch.context() as patch:
         for module in (io, builtins):
@@ -265,7 +265,7 @@ def test_refusals(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "cannot be read" in refused("--mapping", data / "missing.txt")
     assert "cannot be read as HDF5" in run(data / "mapping.txt", *inputs(data)[1:])[2]
-    assert "epochs is 0; expected at least 1" in refused("--epochs", "0")
+    assert "--epochs is 0; expected a whole number of at least 1" in refused("--epochs", "0")
     assert "--background SIL: no such class" in refused("--background", "SIL")
     assert "expected auto, cpu, cuda" in refused("--device", "tpu")
     assert "is not there or cannot be written to" in refused("--out", data / "missing" / "folder")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from lcdc_extract.synth.actions import CLASSES, sequence
 from lcdc_extract.synth.render import View
-from lcdc_extract.synth.scene import SCENE_SIZE, Scene, draw_scene
+from lcdc_extract.synth.scene import SCENE_SIZE, Scene, Shape, Wave, draw_scene, map_tensors
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -22,35 +23,43 @@ def small_scene(seed: int, plan: tuple[int, ...] = (3, 7), frames: int = 20, sca
 def draw_frame(scene: Scene, number: int, view: View, corner: tuple[float, float] = (0.0, 0.0)) -> FloatArray:
     """Frame `number` of one scene before rounding, (3, pixels, pixels)."""
     steps = (np.arange(view.pixels) + 0.5) * view.side / view.pixels
-    shift_x, shift_y, roll, zoom = scene.camera[number].double().numpy()
+    scene = map_tensors(torch.Tensor.double, scene)
+    shift_x, shift_y, roll, zoom = (float(part[number]) for part in vars(scene.camera).values())
     seen = (steps + corner[0])[None, :] + 1j * (steps + corner[1])[:, None]
     middle = SCENE_SIZE / 2 * (1 + 1j)
     place = (seen - middle) * np.exp(1j * roll) / zoom + middle + shift_x + 1j * shift_y
     image = _gratings(scene, place)
-    for shape, track in zip(scene.shapes.double().numpy(), scene.tracks[number].double().numpy(), strict=True):
-        image = _over(image, shape, (place - track[0] - 1j * track[1]) * np.exp(-1j * track[2]), view)
+    for shape in range(len(scene.shapes.opacity)):
+        x, y, angle = (float(part[number, shape]) for part in vars(scene.tracks).values())
+        own = (place - x - 1j * y) * np.exp(-1j * angle)
+        image = _over(image, map_tensors(lambda t, i=shape: t[i], scene.shapes), own, view)
     ramp = np.linspace(-1, 1, view.pixels)
-    shading = scene.shading.double().numpy()
+    shading = scene.shading.numpy()
     light = (1 + shading[0] * ramp[None, :] + shading[1] * ramp[:, None]) * float(scene.light[number] * scene.contrast)
-    image = (image - 128) * light * scene.tint.double().numpy()[:, None, None] + 128
+    image = (image - 128) * light * scene.tint.numpy()[:, None, None] + 128
     return image + float(scene.noise) * hash_noise(int(scene.noise_seed[number]), view.pixels)
 
 
 def _gratings(scene: Scene, place: npt.NDArray[np.complex128]) -> FloatArray:
-    sines = [np.sin(2 * np.pi * (a * place.real + b * place.imag) + c) for a, b, c in scene.gratings.double().numpy()]
+    sines = [_sine(map_tensors(lambda t, i=number: t[i], scene.gratings), place) for number in range(4)]
     first, second = (0.5 + 0.3 * (sines[i] + 0.6 * sines[i + 1]) for i in (0, 2))
-    one, two, three = scene.colours.double().numpy()[:, :, None, None]
+    one, two, three = scene.colours.numpy()[:, :, None, None]
     below = (1 - first) * one + first * two
     return (1 - second / 2) * below + second / 2 * three
 
 
-def _over(image: FloatArray, shape: FloatArray, own: npt.NDArray[np.complex128], view: View) -> FloatArray:
+def _sine(wave: Wave, place: npt.NDArray[np.complex128]) -> FloatArray:
+    cycles = float(wave.along_x) * place.real + float(wave.along_y) * place.imag
+    return np.sin(2 * np.pi * cycles + float(wave.phase))
+
+
+def _over(image: FloatArray, shape: Shape, own: npt.NDArray[np.complex128], view: View) -> FloatArray:
     """`own`: the pixels' places from the shape's centre along its axes."""
-    width, height, power = shape[:3]
+    width, height, power = float(shape.half_width), float(shape.half_height), float(shape.exponent)
     level = (np.abs(own.real / width) ** power + np.abs(own.imag / height) ** power + 1e-12) ** (1 / power)
-    cover = np.clip(0.5 + (1 - level) * min(width, height) * view.pixels / view.side, 0, 1) * shape[12]
-    stripes = 0.5 + 0.5 * np.sin(2 * np.pi * (shape[9] * own.real + shape[10] * own.imag) + shape[11])
-    one, two = shape[3:6, None, None], shape[6:9, None, None]
+    cover = np.clip(0.5 + (1 - level) * min(width, height) * view.pixels / view.side, 0, 1) * float(shape.opacity)
+    stripes = 0.5 + 0.5 * _sine(shape.stripes, own)
+    one, two = (colour.numpy()[:, None, None] for colour in (shape.colour, shape.stripe_colour))
     return (1 - cover) * image + cover * ((1 - stripes) * one + stripes * two)
 
 

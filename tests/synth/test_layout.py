@@ -22,8 +22,7 @@ def scene() -> Scene:
     for seed in range(2):
         rng = np.random.default_rng(seed)
         one = draw_scene(sequence([("stir", 3)], 0.6, rng), 0.6, rng)
-        shapes = one.shapes.clone()
-        shapes[:, 12] = 1
+        shapes = dataclasses.replace(one.shapes, opacity=torch.ones_like(one.shapes.opacity))
         even = {name: torch.zeros_like(getattr(one, name)) for name in ("noise", "shading")}
         scenes.append(dataclasses.replace(one, shapes=shapes, **even))
     return stack(scenes)
@@ -36,8 +35,9 @@ def test_a_kind_is_where_its_colours_show(kind: int) -> None:
     numbers = PAINTED[LAYOUT_CLASSES[kind]]
     pictures = []
     for colour in (0.0, 255.0):
-        painted = drawn.shapes.clone()
-        painted[:, numbers, 3:9] = colour
+        colours = drawn.shapes.colour.clone()
+        colours[:, numbers] = colour
+        painted = dataclasses.replace(drawn.shapes, colour=colours, stripe_colour=colours)
         pictures.append(render(dataclasses.replace(drawn, shapes=painted), view, corner).int())
     change = (pictures[1] - pictures[0]).amax(dim=2)
     changed = change > change.amax(dim=(1, 2, 3), keepdim=True) / 2

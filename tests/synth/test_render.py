@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +12,21 @@ import torch
 from torch import Tensor
 
 from lcdc_extract.synth.render import View, project, render
-from lcdc_extract.synth.scene import Scene, stack
+from lcdc_extract.synth.scene import Camera, Scene, map_tensors, stack
 from tests.synth.plain import draw_frame, hash_noise, small_scene
 
 VIEWS = [View(), View(96, 64), View(130, 112), View(224, 50)]
 
 
-def change(scene: Scene, **fields: Tensor) -> Scene:
+def change(scene: Scene, **fields: Any) -> Scene:
     return dataclasses.replace(scene, **fields)
+
+
+def at(values: Tensor, shape: int, value: float | Tensor) -> Tensor:
+    """A copy with another value for one shape, the last axis."""
+    changed = values.clone()
+    changed[..., shape] = value
+    return changed
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=str)
@@ -61,30 +69,29 @@ def test_project_finds_the_centre_of_a_drawn_shape(shape: int) -> None:
     """Two frames that differ by the colour of one shape differ in that shape's place."""
     scene = small_scene(4).frames(slice(3, 4))
     plain = change(scene, noise=torch.zeros(()), shading=torch.zeros(2))
-    tracks = plain.tracks.clone()
-    tracks[:, shape, :2] = torch.tensor([125.0, 98.0])  # in full view
-    black, white = plain.shapes.clone(), plain.shapes.clone()
-    for shapes, colour in ((black, 64.0), (white, 192.0)):
-        shapes[shape, 3:9], shapes[shape, 12] = colour, 1.0
-        shapes[torch.arange(6) != shape, 12] = 0.0
+    track = dataclasses.replace(scene.tracks, x=at(scene.tracks.x, shape, 125), y=at(scene.tracks.y, shape, 98))
+    plain = change(plain, tracks=track)  # in full view
+    alone = {"opacity": (torch.arange(6) == shape).float()}
+    dark, bright = (dict.fromkeys(("colour", "stripe_colour"), torch.full((6, 3), grey)) for grey in (64.0, 192.0))
+    shapes = [dataclasses.replace(plain.shapes, **alone, **colours) for colours in (dark, bright)]
     view, corner = View(160, 200), torch.tensor([[40.0, 20.0]])
-    one, two = (render(stack([change(plain, shapes=s, tracks=tracks)]), view, corner) for s in (black, white))
+    one, two = (render(stack([change(plain, shapes=painted)]), view, corner) for painted in shapes)
     weight = (two.double() - one.double()).abs().sum(dim=(0, 1, 2))
     steps = torch.arange(200) + 0.5
     centroid = torch.stack([(weight.sum(0) * steps).sum(), (weight.sum(1) * steps).sum()]) / weight.sum()
-    centre = project(stack([change(plain, tracks=tracks)]), view, corner)[0, 0, shape]
+    centre = project(stack([plain]), view, corner)[0, 0, shape]
     assert torch.allclose(centroid.float(), centre, atol=0.1)
 
 
 def test_without_camera_light_and_noise_only_shapes_change() -> None:
     scene = small_scene(5, plan=(0, 1), frames=30)
-    still = torch.tensor([0.0, 0, 0, 1]).expand_as(scene.camera)
-    scene = change(scene, camera=still, light=torch.ones_like(scene.light), noise=torch.zeros(()))
-    none = scene.shapes.clone()
-    none[:, 12] = 0.0
+    zero, one = torch.zeros_like(scene.light), torch.ones_like(scene.light)
+    scene = change(scene, camera=Camera(zero, zero, zero, one), light=one, noise=torch.zeros(()))
+    none = dataclasses.replace(scene.shapes, opacity=torch.zeros(6))
     empty = render(stack([change(scene, shapes=none)]))[0]
     assert (empty == empty[0]).all()
-    slow = change(scene, tracks=torch.cat([scene.tracks[:1, :3].expand(60, 3, 3), scene.tracks[:, 3:]], dim=1))
+    still = map_tensors(lambda t: torch.cat([t[:1, :3].expand(60, 3), t[:, 3:]], dim=1), scene.tracks)
+    slow = change(scene, tracks=still)
     frames = render(stack([slow]), View(pixels=112))[0]
     assert (frames[:30] == frames[0]).all()  # background: nothing moves
     assert all((before != after).any() for before, after in itertools.pairwise(frames[29:]))

@@ -23,7 +23,7 @@ def test_lengths_and_segments() -> None:
     assert lengths.max() <= 180 * 15
     assert np.mean(lengths < 100 * 15) > 0.5
     for video in drawn:
-        assert len(video.labels) == len(video.scene.tracks) == len(video.scene.noise_seed)
+        assert len(video.labels) == len(video.scene.tracks.x) == len(video.scene.noise_seed)
         assert video.labels.dtype == np.int64
         cuts = np.flatnonzero(np.diff(video.labels)) + 1
         frames = np.diff([0, *cuts, len(video)])
@@ -37,7 +37,7 @@ def test_a_video_depends_on_seed_and_index_alone() -> None:
     first, again, other, others = draw_video(1, 2), draw_video(1, 2), draw_video(2, 2), draw_video(1, 3)
     assert first.name == "synth-0002"
     assert np.array_equal(first.labels, again.labels)
-    assert torch.equal(first.scene.tracks, again.scene.tracks)
+    assert torch.equal(first.scene.tracks.x, again.scene.tracks.x)
     assert torch.equal(first.scene.noise_seed, again.scene.noise_seed)
     for different in (other, others):
         assert not torch.equal(first.scene.home, different.scene.home)

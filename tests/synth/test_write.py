@@ -15,11 +15,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from lcdc_extract.errors import LcdcError, OutputError
+from lcdc_extract.errors import ConfigError, LcdcError, OutputError
 from lcdc_extract.synth import videos, write
 from lcdc_extract.synth.actions import CLASSES
 from lcdc_extract.synth.videos import draw_video, render_video
-from lcdc_extract.synth.write import VideoRecord, bundles, write_set
+from lcdc_extract.synth.write import SynthConfig, VideoRecord, bundles, write_set
 from lcdc_extract.toolbox import app
 
 CPU = torch.device("cpu")
@@ -34,8 +34,8 @@ def short_videos(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(out: Path, num_videos: int = 2, seed: int = 1, pixels: int = PIXELS) -> tuple[list[VideoRecord], list[str]]:
     """The records, and the videos reported in the order of their chunks."""
     reported: list[str] = []
-    report = lambda video, frames: reported.append(f"{video.name} {frames}")  # noqa: E731
-    return write_set(out, num_videos=num_videos, seed=seed, pixels=pixels, device=CPU, report=report), reported
+    report = lambda event: reported.append(f"{event.video} {event.frames}")  # noqa: E731
+    return write_set(out, SynthConfig(num_videos, seed, pixels), device=CPU, report=report), reported
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -169,11 +169,23 @@ def test_a_growing_set_killed_among_its_splits(tmp_path: Path, monkeypatch: pyte
         path.write_text(text)
 
     with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr(write, "write_and_rename", killed)
+        patch.setattr(write, "write_text", killed)
         write._write_splits(tmp_path, names)
     assert len(written) == replaced
     write._write_splits(tmp_path, names)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == bundles(names)
+
+
+def test_what_a_killed_run_leaves_is_in_nobodys_way(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".lock", "synth.json.unfinished"):
+        (out / name).write_text("half")
+    make(out)
+    (out / "videos" / "synth-0001.mp4").rename(out / "videos" / "synth-0001.mp4.unfinished")
+    make(out)
+    make(tmp_path / "at-once")
+    assert contents(out) == contents(tmp_path / "at-once")
 
 
 @pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -248,9 +260,24 @@ def test_two_runs_do_not_write_the_same_video(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((2.5, 1), "`videos` is 2.5; expected a whole number of at least 2"),
+        ((True, 1), "`videos` is True; expected a whole number"),
+        ((2, 1.0), "`seed` is 1.0; expected a whole number of at least 0"),
+        ((2, 1, 64.0), "`size` is 64.0; expected a whole number of at least 32"),
+        ((2, 1, 1026), "`size` is 1026; expected an even number from 32 to 1024"),
+    ],
+)
+def test_only_whole_numbers_make_a_set(values: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SynthConfig(*values)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--videos", 1], "--videos is 1; expected at least 2"),
+        (["--videos", 1], "--videos is 1; expected a whole number of at least 2"),
         (["--seed", -3], "--seed is -3; expected a whole number of at least 0"),
         (["--size", 63], "--size is 63; expected an even number from 32 to 1024"),
         (["--size", 2048], "--size is 2048"),
