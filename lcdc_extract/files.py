@@ -20,6 +20,8 @@ UNFINISHED = ".unfinished"
 """End of the name of a file that is being written; a killed process may leave one behind."""
 
 _BLOCK_BYTES = 4 << 20
+_LOCK_SECONDS = 0.2
+"""For a second try where the process before removes the lock's file between our opening and our locking it."""
 _NO_DIRECTORY_SYNC = (errno.EINVAL, errno.ENOTSUP)
 """What some network file systems answer when a directory is to be forced onto the disk."""
 
@@ -86,9 +88,9 @@ def acquire(path: Path) -> BaseFileLock:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path)
     try:
-        lock.acquire()
+        lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 4)
     except Timeout:
         raise InUseError(str(path)) from None
     return lock

@@ -64,8 +64,11 @@ def test_every_option_reaches_the_config(tmp_path: Path, monkeypatch: pytest.Mon
         (["--frame-step", "-1"], "--frame-step is -1"),
         (["--fps", "3", "--frame-step", "2"], "exclude each other"),
         (["--fps", "nan"], "--fps is nan; expected a positive number"),
-        (["--preset", "breakfast"], "unknown preset 'breakfast'; the presets are 50salads, gtea"),
-        (["--align", "released", "--edges", "repeat-frame"], "Leave --edges out"),
+        (["--preset", "breakfast"], "--preset is 'breakfast'; the presets are 50salads, gtea"),
+        (
+            ["--align", "released", "--edges", "repeat-frame"],
+            "--align released fixes what happens at the edges, --edges repeat-frame asks for something else. Give one",
+        ),
         (["--weights", "nope"], "neither a file nor a name this package knows"),
         (["--device", "cuda:9"], "CUDA devices"),
         (["--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),

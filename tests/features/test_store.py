@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lcdc_extract.errors import OutputError
-from lcdc_extract.features import Failure, FeatureStore, RunRecord, check_ids, check_output, open_features, peek
+from lcdc_extract.features import FeatureStore, RunRecord, VideoFailed, check_ids, check_output, open_features, peek
 
 RECORD = RunRecord({"weights_sha256": "ab", "stride": 1}, {"trained": False, "weights": "untrained"})
 ATTRIBUTES = {"frames_decoded": 40, "frames_per_second": 25.0, "width": 64, "height": 48}
@@ -42,7 +42,7 @@ def test_the_file_holds_what_was_written(tmp_path: Path) -> None:
     with FeatureStore(out, RECORD) as store:
         assert add(store, "a", [rows(300), rows(7, 1)]) == 307
         add(store, "folder/b", [rows(3)])
-        assert store.publish([Failure("c", "/x/c.mp4", "no video stream")]) == 2
+        assert store.publish([VideoFailed("c", "/x/c.mp4", "no video stream")]) == 2
     with h5py.File(out) as file:
         assert file.attrs["schema"] == "lcdc-features/1"
         assert not file.attrs["trained"]
@@ -84,7 +84,7 @@ def test_finished_videos_survive_and_join_a_later_run(tmp_path: Path) -> None:
     with FeatureStore(out, RECORD) as store:
         assert list(store.finished()) == ["a"]
         add(store, "b", [rows(6)])
-        store.publish([Failure("c", "c.mp4", "broken")])
+        store.publish([VideoFailed("c", "c.mp4", "broken")])
     with FeatureStore(out, RECORD) as store:
         assert sorted(store.finished()) == ["a", "b"]
         add(store, "c", [rows(7)])
@@ -132,7 +132,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
         FeatureStore(out, other)
     with FeatureStore(out, RECORD) as store:
         store.publish([])
-    with pytest.raises(OutputError, match="--overwrite to start anew"):
+    with pytest.raises(OutputError, match="`overwrite=True` to start anew"):
         FeatureStore(out, other)
     with FeatureStore(out, other, overwrite=True) as store:
         assert store.finished() == {}
@@ -171,7 +171,7 @@ def test_a_lock_that_was_removed_meanwhile_is_taken_anew(tmp_path: Path, monkeyp
 
 def test_nothing_finished_leaves_nothing(tmp_path: Path) -> None:
     with FeatureStore(tmp_path / "feats.h5", RECORD) as store:
-        assert store.publish([Failure("a", "a.mp4", "broken")]) == 0
+        assert store.publish([VideoFailed("a", "a.mp4", "broken")]) == 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -206,7 +206,7 @@ def test_overwrite_keeps_the_old_file_until_the_new_one_is_complete(tmp_path: Pa
     out = tmp_path / "f.h5"
     with FeatureStore(out, RECORD) as store:
         add(store, "a", [rows(5)])
-        store.publish([Failure("x", "x.mp4", "old failure")])
+        store.publish([VideoFailed("x", "x.mp4", "old failure")])
     other = RunRecord({"weights_sha256": "cd"}, {})
     with FeatureStore(out, other, overwrite=True) as store:
         add(store, "b", [rows(6)])
@@ -236,10 +236,10 @@ def test_names_that_are_not_text(tmp_path: Path) -> None:
         writer = store.writer("a")
         writer.append(rows(2))
         writer.finish(ATTRIBUTES | {"id": "a", "source": "/data/vid\udce9os/a.mp4"})
-        store.publish([Failure("b", "/data/vid\udce9os/b.mp4", "no\0thing")])
+        store.publish([VideoFailed("b", "/data/vid\udce9os/b.mp4", "no\0thing")])
     with open_features(out) as file:
         assert file["a"].attributes["source"] == "/data/vid\\xe9os/a.mp4"
-        assert file.failures == [Failure("b", "/data/vid\\xe9os/b.mp4", "nothing")]
+        assert file.failures == [VideoFailed("b", "/data/vid\\xe9os/b.mp4", "nothing")]
 
 
 def test_peeking_touches_nothing(tmp_path: Path) -> None:

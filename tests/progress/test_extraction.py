@@ -24,6 +24,13 @@ EVENTS = [
 ]
 
 
+class Terminal(io.StringIO):
+    """Somebody watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
     reporter = progress.Lines()
     for event in EVENTS:
@@ -67,9 +74,10 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = io.StringIO()
+    terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    reporter = progress.Bars()
+    reporter = progress.choose_reporter(json_events=False)
+    assert isinstance(reporter, progress.Bars)
     for event in EVENTS:
         reporter(event)
     drawn = terminal.getvalue()
@@ -77,6 +85,7 @@ def test_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "failed: b: damaged" in drawn
     assert "1/2 videos" in drawn
     assert "frames/s" in drawn
+    assert "2 videos, 1 already finished" in drawn
 
 
 def test_the_video_bar_stays_with_one_video_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
