@@ -117,11 +117,6 @@ def find_classifier(made_by: Mapping[str, Any], weights: str | None = None) -> C
     return Classifier(load_weights(path).network.head.cls_score, names)
 
 
-def _weights_file(name: str) -> Path | None:
-    path, entry = weights_path(name), registry().get(name)
-    return find_file(entry) if path is None and entry is not None else path
-
-
 def find_source(attributes: Mapping[str, Any], source: Path | None = None) -> Path:
     """The file a video was extracted from.
 
@@ -165,6 +160,11 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
             if isinstance(event, VideoEnded) and event.counts.sha256 != attributes["source_sha256"]:
                 raise _another_video(path, attributes)
     return Thumbnails(np.concatenate(chunks), np.concatenate(seconds))
+
+
+def _weights_file(name: str) -> Path | None:
+    path, entry = weights_path(name), registry().get(name)
+    return find_file(entry) if path is None and entry is not None else path
 
 
 def _another_video(path: Path, attributes: Mapping[str, Any]) -> VideoError:

@@ -90,13 +90,8 @@ def train(
         for _ in range(epochs):
             shuffled = order.permutation(len(videos))
             for first in range(0, len(videos), BATCH_SIZE):
-                batch = [videos[i] for i in shuffled[first : first + BATCH_SIZE]]
-                features, lengths = _batch([pair[0] for pair in batch], device)
-                scores = network(features, lengths).transpose(1, 2)
-                wanted = torch.from_numpy(np.concatenate([pair[1] for pair in batch])).to(device)
-                valid = torch.arange(scores.shape[1], device=device) < lengths[:, None]
                 optimizer.zero_grad()
-                loss = functional.cross_entropy(scores[valid], wanted)  # the mean over all rows of the batch
+                loss = _loss(network, [videos[i] for i in shuffled[first : first + BATCH_SIZE]], device)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             progress()
@@ -109,6 +104,15 @@ def predict(network: EDTCN, features: FeatureArray) -> IntArray:
     batch, lengths = _batch([features], next(network.parameters()).device)
     best: IntArray = network(batch, lengths)[0].argmax(dim=0).cpu().numpy()
     return best
+
+
+def _loss(network: EDTCN, videos: Sequence[tuple[FeatureArray, IntArray]], device: torch.device) -> Tensor:
+    """Cross entropy, the mean over all rows of the batch."""
+    features, lengths = _batch([pair[0] for pair in videos], device)
+    wanted = torch.from_numpy(np.concatenate([pair[1] for pair in videos])).to(device)
+    scores = network(features, lengths).transpose(1, 2)
+    valid = torch.arange(scores.shape[1], device=device) < lengths[:, None]
+    return functional.cross_entropy(scores[valid], wanted)
 
 
 def _batch(videos: Sequence[FeatureArray], device: torch.device) -> tuple[Tensor, Tensor]:

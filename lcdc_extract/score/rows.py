@@ -44,19 +44,30 @@ def label_rows(
     for name in wanted:
         video, known = file[name], labels[name]
         if isinstance(known, Segments):
-            last_seconds = _last_seconds(video)
-            known.check_end(name, last_seconds)
-            if known.end_seconds[-1] < last_seconds / 10:
-                end = f"the last segment ends at {known.end_seconds[-1]:g} s, the video at {last_seconds:g} s"
-                rows.notes.append(f"{name}: {end}; are the times in seconds?")
-            rows.labels[name] = known.at(video.time_seconds)
+            rows.labels[name], note = _labels_by_time(name, video, known)
         else:
-            missing = _missing_frames(name, video, len(known), length_tolerance)
-            if missing:
-                rows.notes.append(f"{name}: the last of {len(known)} labels is repeated for {missing} frames")
-            rows.labels[name] = known[video.frame_index.clip(max=len(known) - 1)]
+            rows.labels[name], note = _labels_by_frame(name, video, known, length_tolerance)
         rows.features[name], rows.seconds[name] = video.features, video.time_seconds
+        if note:
+            rows.notes.append(f"{name}: {note}")
     return rows
+
+
+def _labels_by_time(name: str, video: VideoFeatures, known: Segments) -> tuple[IntArray, str | None]:
+    """The label of each row, and what is odd about them."""
+    note, last_seconds = None, _last_seconds(video)
+    known.check_end(name, last_seconds)
+    if known.end_seconds[-1] < last_seconds / 10:
+        end = f"the last segment ends at {known.end_seconds[-1]:g} s, the video at {last_seconds:g} s"
+        note = f"{end}; are the times in seconds?"
+    return known.at(video.time_seconds), note
+
+
+def _labels_by_frame(name: str, video: VideoFeatures, known: IntArray, tolerance: int) -> tuple[IntArray, str | None]:
+    """The label of each row, and what was filled in."""
+    missing = _missing_frames(name, video, len(known), tolerance)
+    note = f"the last of {len(known)} labels is repeated for {missing} frames" if missing else None
+    return known[video.frame_index.clip(max=len(known) - 1)], note
 
 
 def _check_all_there(file: FeatureFile, wanted: list[str]) -> None:

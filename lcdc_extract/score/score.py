@@ -85,11 +85,8 @@ def score_splits(
         pairs = [(seen[video], labels[video][::rate]) for video in split.train]
         network = train(pairs, len(names), epochs=config.epochs, seed=config.seed, device=device, progress=progress)
         predicted = {video: predict(network, seen[video]).repeat(rate)[: len(labels[video])] for video in split.test}
-        found, truth = list(predicted.values()), [labels[video] for video in split.test]
-        scores = {
-            "lea": lea_scores(found, truth, ignored["lea"]),
-            "mstcn": mstcn_scores(found, truth, ignored["mstcn"]),
-        }
+        pair = list(predicted.values()), [labels[video] for video in split.test]
+        scores = {"lea": lea_scores(*pair, ignored["lea"]), "mstcn": mstcn_scores(*pair, ignored["mstcn"])}
         return SplitResult(split, predicted, scores)
 
     return map(run, splits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -65,7 +67,7 @@ def test_arrays_that_do_not_fit() -> None:
 
 @pytest.mark.parametrize(("setting", "least"), [("epochs", 1), ("seed", 0), ("sample_rate", 1)])
 @pytest.mark.parametrize("value", [-1, 2.5, 2.0, True])
-def test_only_whole_numbers(setting: str, least: int, value: object) -> None:
+def test_only_whole_numbers(setting: str, least: int, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"`{setting}` is {value}; expected a whole number of at least {least}"):
         ScoreConfig(**{setting: value})
 

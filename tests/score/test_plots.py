@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -82,11 +83,12 @@ def test_a_picture_that_cannot_be_written_leaves_the_one_before(
     plots.draw_color_bars(path, "a", bars, second, NAMES)
     before = path.read_bytes()
     monkeypatch.setattr(Figure, "savefig", full)
-    for draw in (
+    draws: list[Callable[[], None]] = [
         lambda: plots.draw_color_bars(path, "a", bars, second, NAMES),
         lambda: plots.draw_curves(path, "x", {"loss": {"a": ([1.0], [2.0])}}),
         lambda: plots.draw_video(path, content),
-    ):
+    ]
+    for draw in draws:
         with pytest.raises(OSError, match="No space left"):
             draw()
         assert [found.name for found in tmp_path.iterdir()] == ["a.png"]

@@ -23,8 +23,7 @@ def scene() -> Scene:
         rng = np.random.default_rng(seed)
         one = draw_scene(sequence([("stir", 3)], 0.6, rng), 0.6, rng)
         shapes = dataclasses.replace(one.shapes, opacity=torch.ones_like(one.shapes.opacity))
-        even = {name: torch.zeros_like(getattr(one, name)) for name in ("noise", "shading")}
-        scenes.append(dataclasses.replace(one, shapes=shapes, **even))
+        scenes.append(dataclasses.replace(one, shapes=shapes, noise=torch.zeros(()), shading=torch.zeros(2)))
     return stack(scenes)
 
 

@@ -71,9 +71,11 @@ def test_project_finds_the_centre_of_a_drawn_shape(shape: int) -> None:
     plain = change(scene, noise=torch.zeros(()), shading=torch.zeros(2))
     track = dataclasses.replace(scene.tracks, x=at(scene.tracks.x, shape, 125), y=at(scene.tracks.y, shape, 98))
     plain = change(plain, tracks=track)  # in full view
-    alone = {"opacity": (torch.arange(6) == shape).float()}
-    dark, bright = (dict.fromkeys(("colour", "stripe_colour"), torch.full((6, 3), grey)) for grey in (64.0, 192.0))
-    shapes = [dataclasses.replace(plain.shapes, **alone, **colours) for colours in (dark, bright)]
+    alone = (torch.arange(6) == shape).float()
+    shapes = [
+        dataclasses.replace(plain.shapes, colour=grey, stripe_colour=grey, opacity=alone)
+        for grey in (torch.full((6, 3), 64.0), torch.full((6, 3), 192.0))
+    ]
     view, corner = View(160, 200), torch.tensor([[40.0, 20.0]])
     one, two = (render(stack([change(plain, shapes=painted)]), view, corner) for painted in shapes)
     weight = (two.double() - one.double()).abs().sum(dim=(0, 1, 2))

@@ -32,6 +32,13 @@ def test_audio_file(decoder: str, tmp_path: Path) -> None:
     assert failure(render_audio(tmp_path / "a.m4a"), decoder=decoder).startswith("the file holds no video stream")
 
 
+def test_codec_that_only_one_decoder_knows_is_not_called_an_audio_file(tmp_path: Path) -> None:
+    path = render_clip(tmp_path / "a.mp4", codec="libsvtav1", b_frames=0)
+    reason = failure(path, decoder="decord")
+    assert reason == "decord does not know the codec of this video (AV1, for one). `decoder='av'` may still read it"
+    assert [read_number(picture) for picture in decode(path, decoder="av").rgb] == list(range(30))
+
+
 @both_decoders
 def test_empty_file(decoder: str, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
