@@ -48,7 +48,7 @@ def test_a_missing_library_is_said_once_and_recorded(monkeypatch: pytest.MonkeyP
         warnings.simplefilter("error")
         ops.warp(X, OFFSET)
     assert ops.implementation("cpu").startswith("reference (liblcdc_cpu.so is not part of this installation. Build it")
-    with pytest.raises(OperatorError, match=r"implementation='native' on cpu: .* Build it with `pip install \.`"):
+    with pytest.raises(OperatorError, match=r"`implementation='native'` on cpu: .* Build it with `pip install \.`"):
         ops.warp(X, OFFSET, implementation="native")
 
 
@@ -68,7 +68,7 @@ def test_a_library_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatc
 
 def test_devices_without_kernels_and_unknown_choices() -> None:
     assert ops.implementation("meta") == "reference (there are no compiled kernels for meta)"
-    with pytest.raises(OperatorError, match="implementation is 'fast'; expected one of auto, reference, native"):
+    with pytest.raises(OperatorError, match="`implementation` is 'fast'; expected one of auto, reference, native"):
         ops.warp(X, OFFSET, implementation="fast")  # type: ignore[arg-type]
 
 
