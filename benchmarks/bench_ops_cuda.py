@@ -7,7 +7,7 @@ from functools import partial
 from itertools import cycle
 
 import torch
-from bench_ops import LC, SIZE, Row, Run, candidates, inputs, medians, once
+from ops_cases import LC, SIZE, Row, Run, candidates, inputs, medians, once
 from torch import Tensor
 
 BATCH = 256

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lcdc_extract import __version__
 from lcdc_extract.errors import OperatorError
-from lcdc_extract.ops import shapes
+from lcdc_extract.ops.geometry import check_choice
 
 Implementation = Literal["auto", "reference", "native"]
 
@@ -28,18 +28,9 @@ class Problem(ctypes.Structure):
     """`LcdcProblem` of cuda_ext/lcdc.h, where the fields are explained."""
 
     _fields_ = (
-        ("dtype", ctypes.c_int64),
-        ("border", ctypes.c_int64),
-        ("batch", ctypes.c_int64),
-        ("channels", ctypes.c_int64),
-        ("height", ctypes.c_int64),
-        ("width", ctypes.c_int64),
-        ("out_height", ctypes.c_int64),
-        ("out_width", ctypes.c_int64),
-        ("kernel", ctypes.c_int64 * 2),
-        ("stride", ctypes.c_int64 * 2),
-        ("padding", ctypes.c_int64 * 2),
-        ("dilation", ctypes.c_int64 * 2),
+        *((name, ctypes.c_int64) for name in ("dtype", "border", "batch", "channels", "height", "width")),
+        *((name, ctypes.c_int64) for name in ("out_height", "out_width")),
+        *((name, ctypes.c_int64 * 2) for name in ("kernel", "stride", "padding", "dilation")),
         ("offset_groups", ctypes.c_int64),
         ("offset_stride", ctypes.c_int64 * 4),
     )
@@ -82,59 +73,66 @@ def _native(argument: Tensor | int) -> object:
     return ctypes.c_int(argument) if isinstance(argument, int) else ctypes.c_void_p(argument.data_ptr())
 
 
-def implementation(device: str = "cpu") -> str:
-    """Which implementation `"auto"` means on a kind of device, and why.
+def implementation(device: str | torch.device = "cpu") -> str:
+    """Which implementation `"auto"` means on a device, and why.
 
     Args:
-        device: "cpu", "cuda", or a full name such as "cuda:1".
+        device: "cpu", "cuda:1" and so on; "cuda" is torch's current one.
 
     Returns:
         For example "native-cpu 0.1.0 (avx2)", "native-cuda 0.1.0 (CUDA 13.0.88, sm 75 80 ...)" or "reference (reason)".
     """
-    found = _load(torch.device(device).type)
+    found = _find(device)
     if isinstance(found, str):
         return f"reference ({found})"
     return f"native-{found.device_type} {found.text('version')} ({found.text('build')})"
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
-def use_native(choice: Implementation, device_type: str) -> bool:
-    """Resolves `choice` for a kind of device.
+def use_native(choice: Implementation, device: torch.device) -> bool:
+    """Resolves `choice` for a device.
 
     Raises:
         OperatorError: `choice` is "native" and the library cannot run there.
     """
-    shapes.check_choice("implementation", choice, Implementation)
+    check_choice("implementation", choice, Implementation)
     if choice == "reference":
         return False
-    found = _load(device_type)
+    found = _find(device)
     if choice == "native" and isinstance(found, str):
-        raise OperatorError(f"implementation='native' on {device_type}: {found}")
+        raise OperatorError(f"`implementation='native'` on {device}: {found}")
     if isinstance(found, str):
-        _warn(device_type, found)
+        _warn(device, found)
     return isinstance(found, Library)
 
 
-def native_library(device_type: str) -> Library:
-    """The library for a kind of device.
+def native_library(device: str | torch.device) -> Library:
+    """The library for a device.
 
     Raises:
         OperatorError: there is none, or it cannot run.
     """
-    found = _load(device_type)
+    found = _find(device)
     if isinstance(found, str):
         raise OperatorError(found)
     return found
 
 
 @functools.cache
-def _warn(device_type: str, reason: str) -> None:
-    warnings.warn(f"the deformable operator runs in plain PyTorch on {device_type}: {reason}", stacklevel=4)
+def _warn(device: torch.device, reason: str) -> None:
+    warnings.warn(f"the deformable operator runs in plain PyTorch on {device}: {reason}", stacklevel=5)
+
+
+def _find(device: str | torch.device) -> Library | str:
+    """The library, or the reason why there is none."""
+    device = torch.device(device)
+    if device.type == "cuda" and device.index is None:
+        return _load("cuda", torch.cuda.current_device() if torch.cuda.is_available() else 0)
+    return _load(device.type, device.index or 0)
 
 
 @functools.cache
-def _load(device_type: str) -> Library | str:
-    """The library, or the reason why there is none."""
+def _load(device_type: str, index: int) -> Library | str:
     if device_type not in _BUILD_HINT:
         return f"there are no compiled kernels for {device_type}"
     path = find_library(f"liblcdc_{device_type}.so")
@@ -150,9 +148,9 @@ def _load(device_type: str) -> Library | str:
         )
     try:
         if device_type == "cuda":
-            library.check("probe", ctypes.c_int(torch.cuda.current_device() if torch.cuda.is_available() else 0))
+            library.check("probe", ctypes.c_int(index))
     except OperatorError as error:
-        return f"{path.name} ({library.text('build')}) cannot run here: {error}"
+        return f"{path.name} ({library.text('build')}) cannot run on cuda:{index}: {error}"
     return library
 
 

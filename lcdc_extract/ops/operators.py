@@ -1,17 +1,25 @@
-"""The public operators: check, choose an implementation, run."""
+"""The public operators: check once, choose an implementation once, run."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lcdc_extract.config import Border, OffsetLayout
-from lcdc_extract.ops import native, reference, shapes
+from lcdc_extract.ops import native, reference
+from lcdc_extract.ops.geometry import Geometry, Pair, check_image, check_offset, check_weight, pair
 from lcdc_extract.ops.library import Implementation, use_native
-from lcdc_extract.ops.shapes import Pair, Taps
+
+
+class Sampler(Protocol):
+    """What the modules `native` and `reference` both are. Their arguments have been checked."""
+
+    def warp(self, x: Tensor, offset: Tensor, geometry: Geometry) -> Tensor: ...
+    def deform_conv2d(
+        self, x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
+    ) -> Tensor: ...
 
 
 def warp(
@@ -39,12 +47,10 @@ def warp(
     Raises:
         OperatorError: shapes, dtypes or devices do not fit, or the library cannot run.
     """
-    if not use_native(implementation, x.device.type):
-        return reference.warp(x, offset, offset_groups=offset_groups, border=border)
-    shapes.check_input(x, offset_groups, border)
-    shapes.check_offset(x, offset, 2 * offset_groups, (x.shape[2], x.shape[3]))
-    columns: Tensor = native.deform_sample(x, offset, *_geometry(Taps(), offset_groups, border))
-    return _in_format_of(x, columns.squeeze(3).permute(0, 3, 1, 2))  # (N, H, W, 1, C) -> (N, C, H, W)
+    geometry = Geometry(offset_groups=offset_groups, border=border)
+    check_image(x)
+    check_offset(x, offset, geometry)
+    return _sampler(implementation, x).warp(x, offset, geometry)
 
 
 def locally_consistent_conv2d(
@@ -61,30 +67,23 @@ def locally_consistent_conv2d(
     border: Border = "zero",
     implementation: Implementation = "auto",
 ) -> Tensor:
-    """Equations (14) and (15): x warped by one offset per site, then a standard convolution.
-
-    Args:
-        x: (N, C, H, W).
-        offset: (N, 2 * offset_groups, H, W), as in `warp`.
-        weight: (O, C // groups, kh, kw).
-        bias: (O,).
-        stride, padding, dilation: one number, or (rows, columns).
-        groups: of the convolution.
-        offset_groups, border, implementation: as in `warp`.
-
-    Returns:
-        (N, O, Ho, Wo), dtype of x; under autocast, of autocast.
-
-    Raises:
-        OperatorError: shapes, dtypes or devices do not fit, or the library cannot run.
+    """Equations (14) and (15), x warped by one offset per site, then a standard convolution:
+    `deform_conv2d` with `offset_layout="per_site"`.
     """
-    x, weight, bias = _autocast(x, weight, bias)
-    shapes.check_input(x, offset_groups, border)
-    shapes.check_weight(x, weight, bias, groups)
-    taps = shapes.make_taps(weight.shape[2:], stride, padding, dilation)
-    shapes.check_taps(x, taps, "per_site")
-    warped = warp(x, offset, offset_groups=offset_groups, border=border, implementation=implementation)
-    return functional.conv2d(warped, weight, bias, taps.stride, taps.padding, taps.dilation, groups)
+    return deform_conv2d(
+        x,
+        offset,
+        weight,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        offset_groups=offset_groups,
+        offset_layout="per_site",
+        border=border,
+        implementation=implementation,
+    )
 
 
 def deform_conv2d(
@@ -108,11 +107,14 @@ def deform_conv2d(
         x: (N, C, H, W).
         offset: in pixels of x, (dy, dx), of x's dtype or float32. By `offset_layout`:
             per_tap: (N, 2 * kh * kw * offset_groups, Ho, Wo), pairs tap by tap as torchvision orders them.
-            per_site: (N, 2 * offset_groups, H, W), equation (14): the same as `locally_consistent_conv2d`.
+            per_site: (N, 2 * offset_groups, H, W), equation (14): x is warped, then convolved.
             released: (N, 2 * offset_groups, Ho, Wo) for a 3x3 kernel; tap (i, j) reads the pair at n + (i-1, j-1)
                 whatever the dilation, zero outside. Ho and Wo are those of the undilated kernel, so padding 1 at
                 dilation 2 keeps the size (authors' released graph).
-        weight, bias, stride, padding, dilation, groups: as in `locally_consistent_conv2d`.
+        weight: (O, C // groups, kh, kw).
+        bias: (O,).
+        stride, padding, dilation: one number, or (rows, columns).
+        groups: of the convolution.
         offset_groups, border, implementation: as in `warp`.
 
     Returns:
@@ -122,31 +124,31 @@ def deform_conv2d(
         OperatorError: shapes, dtypes or devices do not fit, or the library cannot run.
     """
     x, weight, bias = _autocast(x, weight, bias)
-    places: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-    kinds: dict[str, Any] = {"groups": groups, "offset_groups": offset_groups, "border": border}
-    if offset_layout == "per_site":
-        return locally_consistent_conv2d(x, offset, weight, bias, **places, **kinds, implementation=implementation)
-    if not use_native(implementation, x.device.type):
-        return reference.deform_conv2d(x, offset, weight, bias, **places, **kinds, offset_layout=offset_layout)
-    shapes.check_input(x, offset_groups, border)
-    shapes.check_weight(x, weight, bias, groups)
-    taps = shapes.make_taps(weight.shape[2:], stride, padding, dilation)
-    offset = reference.offset_per_tap(x, offset, taps, offset_groups, offset_layout)
-    result: Tensor = native.deform_conv(x, offset, weight, *_geometry(taps, offset_groups, border), groups)
-    return _in_format_of(x, result if bias is None else result + bias[:, None, None])
+    check_image(x)
+    check_weight(x, weight, bias, groups)
+    geometry = Geometry(
+        (weight.shape[2], weight.shape[3]),
+        pair("stride", stride, at_least=1),
+        pair("padding", padding, at_least=0),
+        pair("dilation", dilation, at_least=1),
+        offset_groups,
+        border,
+        groups,
+        offset_layout,
+    )
+    check_offset(x, offset, geometry)
+    return _sampler(implementation, x).deform_conv2d(x, offset, weight, bias, geometry)
 
 
-def _geometry(
-    taps: Taps, offset_groups: int, border: Border
-) -> tuple[list[int], list[int], list[int], list[int], int, str]:
-    return list(taps.kernel), list(taps.stride), list(taps.padding), list(taps.dilation), offset_groups, border
+def receptive_field_motion(offset: Tensor, dim: int = 0) -> Tensor:
+    """Section B of the supplement: r[t] = D[t] - D[t-1] along the time axis `dim`, one entry fewer than frames."""
+    return offset.diff(dim=dim)
 
 
-def _in_format_of(x: Tensor, result: Tensor) -> Tensor:
-    """`result` contiguous where x is: a network in one memory format stays in it, and its convolutions with it."""
-    if x.is_contiguous() and not x.is_contiguous(memory_format=torch.channels_last):
-        return result.contiguous()
-    return result
+def _sampler(implementation: Implementation, x: Tensor) -> Sampler:
+    if use_native(implementation, x.device):
+        return native
+    return reference
 
 
 def _autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

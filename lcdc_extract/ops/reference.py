@@ -1,7 +1,7 @@
-"""The operator family in plain PyTorch: the specification the compiled kernels are compared with, on any device.
+"""The operators in plain PyTorch, on any device: the specification. They share no step with the compiled kernels.
 
 Notation of the paper's supplement: x is the input, k a kernel tap, n an output site, D the offsets in pixels of x's own
-grid with channel order (dy, dx). The functions of `operators` say what the arguments are; these take the same ones.
+grid with channel order (dy, dx). `operators` says what the arguments are, and has checked them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,60 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lcdc_extract.config import Border, OffsetLayout
-from lcdc_extract.ops import shapes
-from lcdc_extract.ops.shapes import Pair, Taps
+from lcdc_extract.config import Border
+from lcdc_extract.ops.geometry import Geometry, accumulator
 
 
-def sample(x: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Tensor:
-    """Reads x at fractional positions, bilinearly.
+def warp(x: Tensor, offset: Tensor, geometry: Geometry) -> Tensor:
+    """Equation (16): xw[n] = x(n + D[n]), (N, C, H, W)."""
+    return sample(x, offset_by_tap(offset, geometry), geometry)[:, :, 0]
+
+
+def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    """Equations (12) and (13), and the released variant; per site (14), as the convolution of a warp, (15)."""
+    groups = geometry.groups
+    if geometry.offset_layout == "per_site":
+        warped = warp(x, offset, geometry.warp)
+        return functional.conv2d(warped, weight, bias, geometry.stride, geometry.padding, geometry.dilation, groups)
+    columns = sample(x, offset_by_tap(offset, geometry), geometry)  # (N, C, taps, Ho, Wo)
+    kernels = weight.reshape(groups, weight.shape[0] // groups, -1)  # (groups, O/groups, C/groups * taps)
+    gathered = columns.reshape(x.shape[0], groups, kernels.shape[2], columns.shape[3] * columns.shape[4])
+    result = (kernels @ gathered).reshape(x.shape[0], weight.shape[0], *columns.shape[3:])
+    return result if bias is None else result + bias[:, None, None]
+
+
+def offset_by_tap(offset: Tensor, geometry: Geometry) -> Tensor:
+    """D[g, n, k] as (N, G, taps, 2, Ho, Wo).
+
+    In the released layout tap (i, j) takes the pair at n + (i-1, j-1), zero outside (authors' released graph).
+    """
+    batch, _, height, width = offset.shape
+    if geometry.offset_layout == "per_tap":
+        return offset.reshape(batch, geometry.offset_groups, geometry.taps, 2, height, width)
+    pairs = offset.reshape(batch, geometry.offset_groups, 2, height, width)
+    return torch.stack([functional.pad(pairs, (1 - j, j - 1, 1 - i, i - 1)) for i in range(3) for j in range(3)], dim=2)
+
+
+def sample(x: Tensor, offset: Tensor, geometry: Geometry) -> Tensor:
+    """x at n + k + D[g, n, k], equation (13): x (N, C, H, W), offset by tap -> (N, C, taps, Ho, Wo), dtype of x."""
+    batch, channels, height, width = x.shape
+    out_height, out_width = offset.shape[-2:]
+    (kernel_rows, kernel_columns), (pad_rows, pad_columns) = geometry.kernel, geometry.padding
+    step_rows, step_columns = geometry.dilation
+    shift, device = offset.to(accumulator(x.dtype)), x.device
+    tap_rows = torch.arange(kernel_rows, device=device).repeat_interleave(kernel_columns) * step_rows - pad_rows
+    tap_columns = torch.arange(kernel_columns, device=device).repeat(kernel_rows) * step_columns - pad_columns
+    rows = torch.arange(out_height, device=device) * geometry.stride[0] + tap_rows[:, None]  # (taps, Ho)
+    columns = torch.arange(out_width, device=device) * geometry.stride[1] + tap_columns[:, None]  # (taps, Wo)
+    at_rows = (rows[:, :, None] + shift[:, :, :, 0]).flatten(2)  # (N, G, taps * Ho * Wo)
+    at_columns = (columns[:, None, :] + shift[:, :, :, 1]).flatten(2)
+    grouped = x.reshape(batch, geometry.offset_groups, channels // geometry.offset_groups, height, width)
+    values = read(grouped, at_rows, at_columns, geometry.border).to(x.dtype)
+    return values.reshape(batch, channels, geometry.taps, out_height, out_width)
+
+
+def read(x: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Tensor:
+    """x at fractional positions, bilinearly.
 
     Args:
         x: (N, G, C, H, W).
@@ -28,8 +75,7 @@ def sample(x: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Tensor:
         (N, G, C, P), of the type that accumulates.
     """
     height, width = x.shape[-2:]
-    lowest = 0 if border == "released" else -1
-    after_start = (rows >= 0) & (columns >= 0) if border == "released" else (rows > lowest) & (columns > lowest)
+    after_start = (rows >= 0) & (columns >= 0) if border == "released" else (rows > -1) & (columns > -1)
     inside = after_start & (rows < height) & (columns < width)
     rows, columns = rows.where(inside, 0), columns.where(inside, 0)
     if border == "released":  # not clamp(): its derivative is 1 where the position is the last row itself
@@ -46,119 +92,3 @@ def sample(x: Tensor, rows: Tensor, columns: Tensor, border: Border) -> Tensor:
             corner = flat.gather(-1, index.expand(-1, -1, x.shape[2], -1)).where(valid[:, :, None], 0)
             result = result + corner * (row_weight * column_weight)[:, :, None]
     return result
-
-
-def sample_taps(x: Tensor, offset: Tensor, taps: Taps, offset_groups: int, border: Border) -> Tensor:
-    """x at n + k + D[g, n, k], equation (13).
-
-    Args:
-        x: (N, C, H, W).
-        offset: (N, 2 * taps * offset_groups, Ho, Wo).
-
-    Returns:
-        (N, C, taps, Ho, Wo), dtype of x.
-    """
-    batch, channels, height, width = x.shape
-    out_height, out_width = offset.shape[-2:]
-    (kernel_rows, kernel_columns), (pad_rows, pad_columns) = taps.kernel, taps.padding
-    real, device = shapes.accumulator(x.dtype), x.device
-    fields = offset.to(real).reshape(batch, offset_groups, kernel_rows * kernel_columns, 2, out_height, out_width)
-    tap_rows = torch.arange(kernel_rows, device=device).repeat_interleave(kernel_columns) * taps.dilation[0] - pad_rows
-    tap_columns = torch.arange(kernel_columns, device=device).repeat(kernel_rows) * taps.dilation[1] - pad_columns
-    rows = torch.arange(out_height, device=device) * taps.stride[0] + tap_rows[:, None]  # (taps, Ho)
-    columns = torch.arange(out_width, device=device) * taps.stride[1] + tap_columns[:, None]  # (taps, Wo)
-    at_rows = (rows[:, :, None] + fields[:, :, :, 0]).flatten(2)  # (N, G, taps * Ho * Wo)
-    at_columns = (columns[:, None, :] + fields[:, :, :, 1]).flatten(2)
-    grouped = x.reshape(batch, offset_groups, channels // offset_groups, height, width)
-    sampled = sample(grouped, at_rows, at_columns, border).to(x.dtype)
-    num_taps = kernel_rows * kernel_columns
-    return sampled.reshape(batch, channels, num_taps, out_height, out_width)
-
-
-def warp(x: Tensor, offset: Tensor, *, offset_groups: int = 1, border: Border = "zero") -> Tensor:
-    """Equation (16): xw[n] = x(n + D[n])."""
-    shapes.check_input(x, offset_groups, border)
-    shapes.check_offset(x, offset, 2 * offset_groups, (x.shape[2], x.shape[3]))
-    return sample_taps(x, offset, Taps(), offset_groups, border)[:, :, 0]
-
-
-def locally_consistent_conv2d(
-    x: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    *,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-    offset_groups: int = 1,
-    border: Border = "zero",
-) -> Tensor:
-    """Equations (14) and (15): a warp of x by one offset per site, then a standard convolution."""
-    shapes.check_input(x, offset_groups, border)
-    shapes.check_weight(x, weight, bias, groups)
-    taps = shapes.make_taps(weight.shape[2:], stride, padding, dilation)
-    shapes.check_taps(x, taps, "per_site")
-    warped = warp(x, offset, offset_groups=offset_groups, border=border)
-    return functional.conv2d(warped, weight, bias, taps.stride, taps.padding, taps.dilation, groups)
-
-
-def deform_conv2d(
-    x: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    *,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-    offset_groups: int = 1,
-    offset_layout: OffsetLayout = "per_tap",
-    border: Border = "zero",
-) -> Tensor:
-    """Equations (12) and (13), and the released variant; `offset_layout="per_site"` is (14)."""
-    if offset_layout == "per_site":
-        return locally_consistent_conv2d(
-            x,
-            offset,
-            weight,
-            bias,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            offset_groups=offset_groups,
-            border=border,
-        )
-    shapes.check_input(x, offset_groups, border)
-    shapes.check_weight(x, weight, bias, groups)
-    taps = shapes.make_taps(weight.shape[2:], stride, padding, dilation)
-    offset = offset_per_tap(x, offset, taps, offset_groups, offset_layout)
-    sampled = sample_taps(x, offset, taps, offset_groups, border)
-    kernels = weight.reshape(groups, weight.shape[0] // groups, -1)  # (groups, O/groups, C/groups * taps)
-    gathered = sampled.reshape(x.shape[0], groups, kernels.shape[2], sampled.shape[3] * sampled.shape[4])
-    result = (kernels @ gathered).reshape(x.shape[0], weight.shape[0], *sampled.shape[-2:])
-    return result if bias is None else result + bias[:, None, None]
-
-
-def offset_per_tap(x: Tensor, offset: Tensor, taps: Taps, offset_groups: int, layout: OffsetLayout) -> Tensor:
-    """The offsets as equation (13) wants them, checked: (N, 2 * taps * offset_groups, Ho, Wo).
-
-    In the released layout tap (i, j) takes the pair at n + (i-1, j-1), zero outside (authors' released graph).
-    """
-    height, width = shapes.check_taps(x, taps, layout)
-    if layout == "per_tap":
-        shapes.check_offset(x, offset, 2 * taps.kernel[0] * taps.kernel[1] * offset_groups, (height, width))
-        return offset
-    shapes.check_offset(x, offset, 2 * offset_groups, (height, width))
-    padded = functional.pad(offset, (1, 1, 1, 1))
-    shifted = [padded[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    pairs = torch.stack(shifted, dim=1).reshape(x.shape[0], 9, offset_groups, 2, height, width)
-    return pairs.transpose(1, 2).reshape(x.shape[0], 18 * offset_groups, height, width)
-
-
-def receptive_field_motion(offset: Tensor, dim: int = 0) -> Tensor:
-    """Section B of the supplement: r[t] = D[t] - D[t-1] along the time axis `dim`, one entry fewer than frames."""
-    return offset.diff(dim=dim)

@@ -122,7 +122,7 @@ def test_the_callers_stream_is_used() -> None:
 def test_modules_hold_weight_and_bias_only(bias: bool) -> None:
     case = make_case("per_site").to("cpu", torch.float32)
     options: dict[str, Any] = {"stride": (2, 1), "padding": (1, 3), "dilation": (2, 1), "bias": bias}
-    layer = ops.LocallyConsistentConv2d(8, 12, (3, 2), **options)
+    layer = ops.DeformConv2d(8, 12, (3, 2), offset_layout="per_site", **options)
     assert set(layer.state_dict()) == ({"weight", "bias"} if bias else {"weight"})
     want = ops.locally_consistent_conv2d(case.x, case.offset, layer.weight, layer.bias, **_without(options, "bias"))
     assert torch.equal(layer(case.x, case.offset), want)
