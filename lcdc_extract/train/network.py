@@ -131,7 +131,7 @@ def initialise(network: LCDC, generator: torch.Generator, motion_gain: float = 1
     2017); offset layers start small but not at 0, or nothing would tell them which way to move.
     """
     for name, parameter in network.encoder.named_parameters():
-        layer, kind = name.split(".")
+        *_, layer, kind = name.split(".")
         if layer.endswith("branch2b_offset") and kind == "weight":
             nn.init.normal_(parameter, std=1e-3, generator=generator)
         elif parameter.ndim > 1:

@@ -10,6 +10,7 @@ from torch import distributed
 
 from lcdc_extract.train import trainer as trainer_module
 from lcdc_extract.train.config import TrainConfig
+from lcdc_extract.train.events import silent
 from lcdc_extract.train.processes import Processes
 from lcdc_extract.train.state import TrainState, load_state
 from lcdc_extract.train.videos import LabelledVideos
@@ -29,7 +30,7 @@ def main(folder: Path) -> None:
         trainer(trained, RECIPE, folder, state, processes=processes).run()
         agree(torch.stack([tensor.double().sum() for tensor in trained.state_dict().values()]))
         config = TrainConfig(folder / "out", videos=folder / "videos", labels=folder / "groundTruth")
-        videos = LabelledVideos(config, CPU, processes, lambda _: None)
+        videos = LabelledVideos(config, CPU, processes, silent)
         agree(torch.tensor([int(videos.fingerprint.split()[-1], 16) >> 8]))
 
 
