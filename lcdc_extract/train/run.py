@@ -119,9 +119,7 @@ def _say_what_is_drawn(report: Reporter) -> None:
         report(TrainingNote(f"the curves are only in history.csv: {error}"))
 
 
-def _training_data(
-    config: TrainConfig, device: torch.device, processes: Processes, report: Reporter
-) -> TrainingData:
+def _training_data(config: TrainConfig, device: torch.device, processes: Processes, report: Reporter) -> TrainingData:
     if config.synthetic:
         return SyntheticActions(config.seed, device)
     from lcdc_extract.train.videos import LabelledVideos

@@ -69,6 +69,6 @@ def test_rates_of_pretrained_and_offset_layers() -> None:
     optimizer = optimizer_of(trained, MODERN.phases[0], MODERN)
     relative = {id(p): group["relative"] for group in optimizer.param_groups for p in group["params"]}
     lcdc = trained.lcdc
-    assert relative[id(lcdc.get_parameter("conv1.weight"))] == 0.2
-    assert relative[id(lcdc.get_parameter("res5a_branch2b_offset.weight"))] == 0.02
-    assert relative[id(lcdc.get_parameter("fc_new_1.weight"))] == 1.0
+    assert relative[id(lcdc.encoder.conv1.weight)] == 0.2
+    assert relative[id(lcdc.encoder.get_parameter("res5a_branch2b_offset.weight"))] == 0.02
+    assert relative[id(lcdc.head.fc_new_1.weight)] == 1.0

@@ -85,6 +85,13 @@ def one_phase(phase: Phase = CLASSIFY, **changes: Any) -> Recipe:
     return dataclasses.replace(RECIPE, phases=(dataclasses.replace(phase, **({"epochs": 1} | changes)),))
 
 
+def state_by_part(network: TrainingNetwork) -> dict[str, torch.Tensor]:
+    """The state dict, with encoder.conv1.weight, head.fc_new_1.weight, layout_classifier.weight and so on as names."""
+    parts: dict[str, torch.nn.Module] = {"encoder": network.lcdc.encoder, "head": network.lcdc.head}
+    parts |= {"motion_classifier": network.motion_classifier, "layout_classifier": network.layout_classifier}
+    return {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
+
+
 def same_weights(one: TrainingNetwork, other: TrainingNetwork) -> bool:
     """Bit by bit, running statistics included."""
     pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
