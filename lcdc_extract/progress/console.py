@@ -37,11 +37,13 @@ class Steps:
         unit: what is counted, in the plural: epochs, frames.
         total: how many there will be; None where nobody knows yet.
         title: what it is.
+        done: how many were done before; they do not count in the rate.
     """
 
-    def __init__(self, unit: str, total: int | None = None, title: str = "") -> None:
-        self.unit, self.total, self.title, self.done = unit, total, title, 0
-        self._bar = bar(unit, total, title) if on_terminal() else None
+    def __init__(self, unit: str, total: int | None = None, title: str = "", done: int = 0) -> None:
+        self.unit, self.total, self.title, self.done = unit, total, title, done
+        self._before = done
+        self._bar = bar(unit, total, title, initial=done) if on_terminal() else None
         self._started = self._printed = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
@@ -55,7 +57,7 @@ class Steps:
         now = time.monotonic()
         if now - self._printed >= LINE_EVERY_SECONDS:
             self._printed = now
-            say(self._line(self.done / (now - self._started)))
+            say(self._line((self.done - self._before) / (now - self._started)))
 
     def close(self) -> None:
         """Leaves the bar as it stands."""

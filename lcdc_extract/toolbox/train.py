@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lcdc_extract.terminal import err, out, plain_errors, stoppable
+from lcdc_extract.terminal import plain_errors, stoppable
 
 DATA, RECIPE = "Data", "Recipe"
-LINE_EVERY_SECONDS = 15.0
-MEASURES = ("loss", "validation_iou", "validation_accuracy", "validation_motion_accuracy")
 
 
 @plain_errors
@@ -67,9 +64,11 @@ def train(  # noqa: PLR0917
         decoder=decoder,  # type: ignore[arg-type]
     )
     with stoppable(lambda: _what_is_kept(directory)):
+        from lcdc_extract.progress.training import TrainingProgress
         from lcdc_extract.train.run import train as run  # inside: importing torch may be interrupted too
 
-        run(config, Lines())
+        with TrainingProgress() as report:
+            run(config, report)
 
 
 def _what_is_kept(directory: Path) -> str:
@@ -81,26 +80,3 @@ def _what_is_kept(directory: Path) -> str:
             f"{SAVE_EVERY_SECONDS / 60:.0f} minutes back at most."
         )
     return "Stopped before the first checkpoint. The same command starts anew; videos that were decoded stay decoded."
-
-
-class Lines:
-    """Prints a line on stderr now and then, and one for every epoch; on stdout, where the weights are."""
-
-    def __init__(self) -> None:
-        self._printed = 0.0
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        """A step or an epoch, a video decoded, a note, or the weights file."""
-        if "weights" in event:
-            out.print(f"weights are in {event['weights']}", soft_wrap=True)
-        elif "note" in event:
-            err.print(f"note: {event['note']}", soft_wrap=True)
-        elif "video" in event:
-            err.print(f"decoded {event['video']}, {event['number']} of {event['of']}", soft_wrap=True)
-        elif "epoch" in event:
-            measures = {name.replace("_", " "): value for name, value in event.items() if name in MEASURES}
-            found = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())
-            err.print(f"{event['phase']}: epoch {event['epoch']}, {found}", soft_wrap=True)
-        elif time.monotonic() - self._printed > LINE_EVERY_SECONDS:
-            self._printed = time.monotonic()
-            err.print(f"{event['phase']}: step {event['step']} of {event['steps']}, loss {event['loss']:.3f}")

@@ -32,7 +32,7 @@ class Batch:
         return Batch(self.frames.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), layout)
 
 
-class Source(Protocol):
+class TrainingData(Protocol):
     """Batches for training and validation. Which ones depends on the seed and the step alone, so a run can go on
     wherever it was stopped."""
 

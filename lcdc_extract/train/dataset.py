@@ -87,4 +87,4 @@ def _check_without_split(videos: Path, labels: Path, have_video: Iterable[str], 
         )
     for found, what in ((unlabelled, f"has no labels in {labels}"), (unseen, f"has labels but is not in {videos}")):
         if found:
-            raise LabelsError(f"{listed(found)} {what}; add what is missing, or name the videos to use with --split")
+            raise LabelsError(f"{listed(found)} {what}; add what is missing, or name the videos to use by `split`")

@@ -1,15 +1,15 @@
-"""The frames of every video, decoded once and kept on disk at the largest size that training crops from."""
+"""The frames of every video, decoded once and kept on disk in the size that training or validation needs."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +17,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lcdc_extract.config import Decoder
+from lcdc_extract.config import Decoder, PreprocessConfig
 from lcdc_extract.errors import TrainingError, VideoError
-from lcdc_extract.video import (
-    DecoderPool,
-    DecodingFailed,
-    FrameChunk,
-    VideoEnded,
-    VideoOpened,
-    VideoSource,
-    probe,
-)
+from lcdc_extract.files import publish, unfinished_path, write_text
+from lcdc_extract.network.preprocess import preprocess
+from lcdc_extract.train.events import Reporter, VideoDecoded
+from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoOpened, VideoSource, probe
 
-SIDE = 246
-"""Height and width of a kept frame, in pixels."""
-FRAME_BYTES = SIDE * SIDE * 3
+TRAINING_SIDE = 246
+"""Height and width, in pixels, of a frame that training resizes again and crops."""
+VALIDATION_SIDE = 224
+"""Of one that the network sees as it is, because extraction sees it so; see `as_extracted`."""
 
 
 @dataclass(frozen=True)
@@ -39,33 +35,46 @@ class VideoFrames:
     """One video as it is kept; `n` frames, every `frame_step`-th of those decoded."""
 
     rgb: npt.NDArray[np.uint8]
-    """(n, 246, 246, 3), a memory map."""
+    """(n, side, side, 3), a memory map."""
     seconds: npt.NDArray[np.float64]
     """(n,): presentation times, from the video's first frame."""
     decoded: int
     """How many frames the video has."""
 
 
+@dataclass(frozen=True)
+class Card:
+    """What stands in `<id>.json`: what the frames in `<id>.npy` were made of, and how."""
+
+    frame_step: int
+    decoder: str
+    side: int
+    size_bytes: int
+    modified_ns: int
+    """The video file's modification time, in nanoseconds since 1970."""
+    decoded: int
+    seconds: list[float]
+
+
 class FrameCache:
-    """`<id>.npy` and `<id>.json` for each video below one directory; the second is written last, and says of which
-    file the first was made. A video whose file, frame step or decoder is another one by now is decoded again.
+    """`<id>.npy` and `<id>.json` for each video below one directory; the second is written last. A video whose file,
+    frame step, decoder or side is another one by now, or whose frames are damaged, is decoded again.
     """
 
     def __init__(self, directory: Path, frame_step: int, decoder: Decoder) -> None:
-        self._directory = directory
-        self._made_with: dict[str, Any] = {"frame_step": frame_step, "decoder": decoder, "side": SIDE}
+        self._directory, self._frame_step, self._decoder = directory, frame_step, decoder
 
-    def fill(self, videos: Sequence[VideoSource], report: Callable[[dict[str, Any]], None]) -> None:
+    def fill(self, sides: Mapping[VideoSource, int], report: Reporter) -> None:
         """Decodes the videos that are not there yet; those that are finished stay, whatever happens to the others.
 
         Args:
-            report: called with {"video": id, "number": how many are done, "of": all to be done}.
+            sides: the side of each video's frames, `TRAINING_SIDE` or `VALIDATION_SIDE`.
 
         Raises:
             VideoError: some cannot be decoded; all others are.
             TrainingError: the disk has no room, or fails.
         """
-        missing = [video for video in videos if self._facts(video) is None]
+        missing = {video: side for video, side in sides.items() if self._find(video, side) is None}
         if not missing:
             return
         try:
@@ -79,58 +88,77 @@ class FrameCache:
         if failures:
             raise _cannot_decode(failures)
 
-    def open(self, video: VideoSource) -> VideoFrames:
-        """A video that `fill` has seen."""
-        facts = self._facts(video)
-        assert facts is not None, video.id
-        rgb = np.load(self._path(video, ".npy"), mmap_mode="r")
-        return VideoFrames(rgb, np.array(facts["seconds"]), facts["decoded"])
+    def open(self, video: VideoSource, side: int) -> VideoFrames:
+        """A video that `fill` has seen, in this process or another.
 
-    def _facts(self, video: VideoSource) -> dict[str, Any] | None:
-        """What is known of the kept frames of a video, or None where there are none or they are out of date."""
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged card, or one of another version
-            facts: dict[str, Any] = json.loads(self._path(video, ".json").read_text())
+        Raises:
+            TrainingError: it is not there.
+        """
+        frames = self._find(video, side)
+        if frames is None:
+            raise TrainingError(
+                f"the frames of {video.path} are not in {self._directory}. Leave the video as it is while training "
+                "runs; processes on several machines need a directory that all of them see."
+            )
+        return frames
+
+    def _find(self, video: VideoSource, side: int) -> VideoFrames | None:
+        with suppress(Exception):  # a damaged file can go wrong in any way, and is made again
+            card = Card(**json.loads(self._path(video, ".json").read_text()))
             status = video.path.stat()
-            wanted = self._made_with | {"size_bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-            kept = self._path(video, ".npy").stat().st_size >= FRAME_BYTES * len(facts["seconds"])
-            if kept and all(facts[name] == value for name, value in wanted.items()):
-                return facts
+            made_of = (card.frame_step, card.decoder, card.side, card.size_bytes, card.modified_ns)
+            rgb = np.load(self._path(video, ".npy"), mmap_mode="r")
+            seconds = np.array(card.seconds, np.float64)
+            if (
+                made_of == (self._frame_step, self._decoder, side, status.st_size, status.st_mtime_ns)
+                and (rgb.dtype, rgb.shape) == (np.uint8, (*seconds.shape, side, side, 3))
+                and isinstance(card.decoded, int)
+            ):
+                return VideoFrames(rgb, seconds, card.decoded)
         return None
 
     def _path(self, video: VideoSource, suffix: str) -> Path:
         return self._directory / (video.id + suffix)
 
-    def _probe(self, videos: Sequence[VideoSource]) -> tuple[list[VideoSource], list[DecodingFailed]]:
+    def _probe(self, sides: Mapping[VideoSource, int]) -> tuple[dict[VideoSource, int], list[DecodingFailed]]:
         """The videos that open, for whose frames there is room, and the others."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        infos = probe(videos, decoder=self._made_with["decoder"])
-        failures = [info for info in infos.values() if isinstance(info, DecodingFailed)]
-        announced = sum(info.frames_expected or 0 for info in infos.values() if not isinstance(info, DecodingFailed))
-        needed, free = announced // self._made_with["frame_step"] * FRAME_BYTES, shutil.disk_usage(self._directory).free
+        readable: dict[VideoSource, int] = {}
+        failures: list[DecodingFailed] = []
+        infos = probe(list(sides), decoder=self._decoder)
+        needed = 0
+        for video, side in sides.items():
+            info = infos[video.id]
+            if isinstance(info, DecodingFailed):
+                failures.append(info)
+            else:
+                readable[video] = side
+                needed += (info.frames_expected or 0) // self._frame_step * side * side * 3
+        free = shutil.disk_usage(self._directory).free
         if needed > free:
             raise TrainingError(
-                f"the frames of {len(videos)} videos need {needed / 1e9:.1f} GB in {self._directory}, where "
-                f"{free / 1e9:.1f} GB are free. Make room, choose an OUT on another disk, or a larger --frame-step."
+                f"the frames of {len(sides)} videos need {needed / 1e9:.1f} GB in {self._directory}, where "
+                f"{free / 1e9:.1f} GB are free. Make room, train in a directory on another disk, or use a larger "
+                "`frame_step`."
             )
-        return [video for video in videos if not isinstance(infos[video.id], DecodingFailed)], failures
+        return readable, failures
 
-    def _decode(self, videos: Sequence[VideoSource], report: Callable[[dict[str, Any]], None]) -> list[DecodingFailed]:
+    def _decode(self, sides: Mapping[VideoSource, int], report: Reporter) -> list[DecodingFailed]:
         writers: dict[str, _Writer] = {}
         failures: list[DecodingFailed] = []
         done = 0
-        options = {name: self._made_with[name] for name in ("frame_step", "decoder")}
         try:
-            with DecoderPool(videos, **options) as pool:
+            with DecoderPool(list(sides), frame_step=self._frame_step, decoder=self._decoder) as pool:
                 for event in pool:
                     if isinstance(event, VideoOpened):
-                        writers[event.source.id] = _Writer(self._path(event.source, ".npy"))
+                        writers[event.source.id] = _Writer(self._path(event.source, ".npy"), sides[event.source])
                     elif isinstance(event, FrameChunk):
                         writers[event.source.id].add(event)
                         event.release()
                     elif isinstance(event, VideoEnded):
                         self._finish(writers.pop(event.source.id), event)
                         done += 1
-                        report({"video": event.source.id, "number": done, "of": len(videos)})
+                        report(VideoDecoded(event.source.id, done, len(sides)))
                     else:
                         failures.append(event)
         finally:
@@ -139,35 +167,37 @@ class FrameCache:
         return failures
 
     def _finish(self, writer: _Writer, video: VideoEnded) -> None:
-        facts = self._made_with | {
-            "size_bytes": video.counts.size_bytes,
-            "modified_ns": video.counts.modified_ns,
-            "decoded": video.counts.frames_decoded,
-            "seconds": writer.seconds,
-        }
         path = self._path(video.source, ".json")
         path.unlink(missing_ok=True)  # while the frames change, nothing vouches for them
         writer.finish()
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_text(json.dumps(facts))
-        os.replace(unfinished, path)
+        card = Card(
+            frame_step=self._frame_step,
+            decoder=self._decoder,
+            side=writer.side,
+            size_bytes=video.counts.size_bytes,
+            modified_ns=video.counts.modified_ns,
+            decoded=video.counts.frames_decoded,
+            seconds=writer.seconds,
+        )
+        write_text(path, json.dumps(dataclasses.asdict(card)))
 
 
 class _Writer:
     """An .npy file of frames that grows; it has its name once it is complete."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, side: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.side = side
         self.seconds: list[float] = []
-        self._path = path
-        self._unfinished = path.with_name(path.name + ".part")
+        self._path, self._unfinished = path, unfinished_path(path)
         self._file: BinaryIO = self._unfinished.open("wb")
         self._write_header()
 
     def add(self, chunk: FrameChunk) -> None:
         """Appends frames, resized."""
-        kept = resize(torch.from_numpy(chunk.rgb), SIDE).permute(0, 2, 3, 1).contiguous()
-        self._file.write(kept.numpy().data)
+        rgb = torch.from_numpy(chunk.rgb)
+        kept = as_extracted(rgb) if self.side == VALIDATION_SIDE else resize(rgb, self.side)
+        self._file.write(kept.permute(0, 2, 3, 1).contiguous().numpy().data)
         self.seconds += chunk.pts_seconds.tolist()
 
     def finish(self) -> None:
@@ -175,7 +205,7 @@ class _Writer:
         self._file.seek(0)
         self._write_header()
         self._file.close()
-        os.replace(self._unfinished, self._path)
+        publish(self._unfinished, self._path)
 
     def discard(self) -> None:
         """Removes what there is."""
@@ -185,9 +215,21 @@ class _Writer:
 
     def _write_header(self) -> None:
         """NumPy pads the header so that the number of rows may grow in place."""
-        shape = (len(self.seconds), SIDE, SIDE, 3)
+        shape = (len(self.seconds), self.side, self.side, 3)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def as_extracted(rgb: Tensor) -> Tensor:
+    """Frames as extraction resizes them, rounded, so that they are off by at most half a grey level.
+
+    Args:
+        rgb: (T, H, W, 3) uint8.
+
+    Returns:
+        (T, 3, 224, 224) uint8.
+    """
+    return preprocess(rgb, PreprocessConfig(mean=(0.0, 0.0, 0.0)), torch.float32).round_().to(torch.uint8)
 
 
 def resize(rgb: Tensor, size: int) -> Tensor:
@@ -209,6 +251,6 @@ def resize(rgb: Tensor, size: int) -> Tensor:
 def _cannot_decode(failures: Sequence[DecodingFailed]) -> VideoError:
     reasons = "\n".join(f"  {failure.source.path}: {failure.reason}" for failure in failures)
     return VideoError(
-        f"{len(failures)} videos cannot be decoded; replace them, or leave them out by --split. Those that are "
+        f"{len(failures)} videos cannot be decoded; replace them, or leave them out by `split`. Those that are "
         f"decoded stay.\n{reasons}"
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lcdc_extract.train.batch import IGNORED, Batch
@@ -28,35 +29,51 @@ class Measures:
     """Scalar: how many windows, or frames, the values are the mean of."""
 
 
-def measure(network: TrainingNetwork, phase: Phase, batch: Batch, recipe: Recipe, mean: Tensor) -> Measures:
-    """Runs the network on one batch; nothing here waits for a GPU.
+class Objective(nn.Module):
+    """Everything that a step of one phase computes, from frames to the loss, behind one forward.
+
+    So whatever wraps it, as DistributedDataParallel does, sees all of it.
 
     Args:
-        mean: (3, 1, 1), subtracted from the frames.
+        mean: of R, G and B on the 0..255 scale, subtracted from frames.
     """
-    frames = batch.frames.float() - mean
-    if phase.task == "layout":
+
+    def __init__(self, network: TrainingNetwork, phase: Phase, recipe: Recipe, mean: Sequence[float]) -> None:
+        super().__init__()
+        self.network, self.phase, self.recipe = network, phase, recipe
+        self.mean: Tensor
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+
+    def forward(self, batch: Batch) -> Measures:
+        """Runs the network on one batch; nothing here waits for a GPU."""
+        frames = batch.frames.float() - self.mean  # (N, T, 3, H, W)
+        return self._layout(frames, batch) if self.phase.task == "layout" else self._classify(frames, batch)
+
+    def _layout(self, frames: Tensor, batch: Batch) -> Measures:
         assert batch.layout is not None, "only the renderer knows what is where"
-        found, wanted = network.layout(frames[:, 0]).float(), batch.layout[:, 0]
+        found, wanted = self.network.layout(frames[:, 0]).float(), batch.layout[:, 0]
         return Measures(layout_loss(found, wanted), {"iou": layout_iou(found, wanted)}, torch.tensor(len(frames)))
-    layout = batch.layout if recipe.layout_loss and phase.frozen == "nothing" else None
-    scores = network(frames, phase.windows, layout is not None)
-    labels = batch.labels.flatten()
-    classes, motion = (x.flatten(0, 1).float() for x in (scores.cls_score, scores.motion))
-    loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing, ignore_index=IGNORED)
-    count = (labels != IGNORED).sum()
-    values = {"accuracy": (classes.argmax(dim=1) == labels).sum() / count}
-    if recipe.motion_loss:
-        loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels, ignore_index=IGNORED)
-        values["motion_accuracy"] = (motion.argmax(dim=1) == labels).sum() / count
-    if layout is not None:
-        found, wanted = scores.layout.flatten(0, 1).float(), layout.flatten(0, 1)
-        loss = loss + recipe.layout_loss * layout_loss(found, wanted)
-        values["iou"] = layout_iou(found, wanted)
-    return Measures(loss, values, count)
+
+    def _classify(self, frames: Tensor, batch: Batch) -> Measures:
+        recipe = self.recipe
+        layout = batch.layout if recipe.layout_loss and self.phase.frozen == "nothing" else None
+        scores = self.network(frames, self.phase.windows, layout is not None)
+        labels = batch.labels.flatten()
+        classes, motion = (x.flatten(0, 1).float() for x in (scores.cls_score, scores.motion))
+        loss = functional.cross_entropy(classes, labels, label_smoothing=recipe.label_smoothing, ignore_index=IGNORED)
+        count = (labels != IGNORED).sum()
+        values = {"accuracy": (classes.argmax(dim=1) == labels).sum() / count}
+        if recipe.motion_loss:
+            loss = loss + recipe.motion_loss * functional.cross_entropy(motion, labels, ignore_index=IGNORED)
+            values["motion_accuracy"] = (motion.argmax(dim=1) == labels).sum() / count
+        if layout is not None:
+            found, wanted = scores.layout.flatten(0, 1).float(), layout.flatten(0, 1)
+            loss = loss + recipe.layout_loss * layout_loss(found, wanted)
+            values["iou"] = layout_iou(found, wanted)
+        return Measures(loss, values, count)
 
 
-def mean_values(batches: list[Measures]) -> dict[str, float]:
+def mean_values(batches: Sequence[Measures]) -> dict[str, float]:
     """The mean over all windows or frames of several batches; nothing of none."""
     names = batches[0].values if batches else ()
     total = sum(batch.count.item() for batch in batches)

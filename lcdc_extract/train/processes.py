@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 PATIENCE = timedelta(days=1)
 """How long a process waits for the others, which may be decoding videos; torchrun ends all when one fails."""
@@ -28,6 +29,15 @@ class Processes:
     def first(self) -> bool:
         """Whether this process is the one that writes files and progress."""
         return self.rank == 0
+
+    def parallel(self, module: nn.Module) -> nn.Module:
+        """`module`, wrapped so that backward averages the gradients over all processes; alone, as it is.
+
+        Wrap it anew when other parameters are trained. It then starts alike everywhere, as the first process has it.
+        Running statistics of batch norm stay each process's own, for `average`: broadcasting them at every step would
+        keep those of the first process and throw away what the others saw.
+        """
+        return DistributedDataParallel(module, broadcast_buffers=False) if self.count > 1 else module
 
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Replaces each floating point tensor by its mean over all processes, in place."""

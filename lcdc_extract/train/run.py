@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,32 +13,30 @@ from lcdc_extract import __version__, plots
 from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefaults, to_dict
 from lcdc_extract.devices import choose_device
 from lcdc_extract.errors import PlotError, TrainingError
+from lcdc_extract.files import InUseError, acquire
 from lcdc_extract.network.lcdc import LCDC
-from lcdc_extract.network.names import paper_name
-from lcdc_extract.train.batch import Source
+from lcdc_extract.train.batch import TrainingData
 from lcdc_extract.train.config import TrainConfig
+from lcdc_extract.train.events import Reporter, TrainingNote, WeightsWritten, silent
 from lcdc_extract.train.network import TrainingNetwork, divide_motion, initialise, initialise_head
 from lcdc_extract.train.processes import Processes, local_device
 from lcdc_extract.train.recipe import RECIPES, Recipe
 from lcdc_extract.train.state import TrainState, load_state
-from lcdc_extract.train.synthetic import SyntheticSource
-from lcdc_extract.train.trainer import Report, Trainer
-from lcdc_extract.weights.file import WeightsInfo, layer_state, load_layers, save_weights
+from lcdc_extract.train.synthetic import SyntheticActions
+from lcdc_extract.train.trainer import Trainer
+from lcdc_extract.weights.file import WeightsInfo, save_weights
 from lcdc_extract.weights.resolve import resolve_weights
 
 WEIGHTS = "weights.safetensors"
+LOCK = ".lock"
 SCRATCH = "scratch"
 
 
-def _silent(event: dict[str, Any]) -> None:
-    pass
-
-
-def train(config: TrainConfig, report: Report = _silent) -> Path:
+def train(config: TrainConfig, report: Reporter = silent) -> Path:
     """Trains until the recipe is done, or goes on where an earlier run into the same directory stopped.
 
     Args:
-        report: called with each step, epoch, decoded video and note, in the first process only.
+        report: called with the events of `events.py`, in the first process only.
 
     Returns:
         The weights file, ready for `lcdc-extract --weights`.
@@ -50,38 +46,38 @@ def train(config: TrainConfig, report: Report = _silent) -> Path:
         LcdcError: device, videos, labels or initial weights cannot be used.
     """
     device = local_device(choose_device(config.device))
-    recipe, path = recipe_of(config), config.out / WEIGHTS
     _make_directory(config.out)
     with Processes(device) as processes, _alone(config.out, processes):
-        if not processes.first:
-            report = _silent
-        _say_what_is_drawn(report)
-        run = _identity(config, recipe) | {"processes": processes.count}
-        load_state(config.out, run)  # the wrong directory is refused before videos are decoded
-        source = _source(config, device, processes, report)
-        lcdc, base, digest = _initial_network(config, source.class_names, recipe.motion_gain)
-        run |= {"data": source.fingerprint, "class_names": list(source.class_names), "initial_weights": digest}
-        state = load_state(config.out, run) or TrainState(run)
-        finished = state.phase == len(recipe.phases) and path.exists()
-        mean = (base.preprocess if base else PreprocessConfig()).mean
-        divide_motion(lcdc.head, recipe.motion_gain)
-        network = _training_network(lcdc, recipe.motion_gain, config.seed)
-        Trainer(
-            network,
-            recipe,
-            source,
-            state,
-            mean=mean,
-            out=config.out,
-            processes=processes,
-            device=device,
-            precision=config.precision,
-            report=report,
-        ).run()
-        divide_motion(lcdc.head, 1 / recipe.motion_gain)
-        if processes.first and not finished:  # written again it would have another digest
-            save_weights(path, network.lcdc.cpu(), _describe(config, state, network.lcdc.config, source, base))
-        report({"weights": path})
+        return _train(config, device, processes, report if processes.first else silent)
+
+
+def _train(config: TrainConfig, device: torch.device, processes: Processes, report: Reporter) -> Path:
+    recipe, path = recipe_of(config), config.out / WEIGHTS
+    _say_what_is_drawn(report)
+    run = _identity(config, recipe) | {"processes": processes.count}
+    load_state(config.out, run)  # the wrong directory is refused before videos are decoded
+    data = _training_data(config, device, processes, report)
+    lcdc, base, digest = _initial_network(config, data.class_names, recipe.motion_gain)
+    run |= {"data": data.fingerprint, "class_names": list(data.class_names), "initial_weights": digest}
+    state = load_state(config.out, run) or TrainState(run)
+    finished = state.phase == len(recipe.phases) and path.exists()
+    divide_motion(lcdc.head, recipe.motion_gain)
+    Trainer(
+        _training_network(lcdc, recipe.motion_gain, config.seed),
+        recipe,
+        data,
+        state,
+        mean=(base.preprocess if base else PreprocessConfig()).mean,
+        out=config.out,
+        processes=processes,
+        device=device,
+        precision=config.precision,
+        report=report,
+    ).run()
+    divide_motion(lcdc.head, 1 / recipe.motion_gain)
+    if processes.first and not finished:  # written again it would have another digest
+        save_weights(path, lcdc.cpu(), _describe(config, state, lcdc.config, data, base))
+    report(WeightsWritten(path))
     return path
 
 
@@ -95,33 +91,37 @@ def _make_directory(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError(f"cannot make the directory {out}: {error.strerror}. Give another OUT.") from error
+        raise TrainingError(f"cannot make the directory {out}: {error.strerror}. Give another one.") from error
 
 
 @contextmanager
 def _alone(out: Path, processes: Processes) -> Iterator[None]:
-    """Keeps a second run out of the directory. The lock ends with the process, however it ends."""
+    """Keeps a second run out of the directory; the first process does so for all."""
     if not processes.first:
         yield
         return
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(f"another run is training in {out}. Wait for it, or give another OUT.") from None
+    try:
+        lock = acquire(out / LOCK)
+    except InUseError:
+        raise TrainingError(f"another run is training in {out}. Wait for it, or give another directory.") from None
+    except OSError as error:
+        raise TrainingError(f"cannot write to {out}: {error.strerror}. Give another directory.") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def _say_what_is_drawn(report: Report) -> None:
+def _say_what_is_drawn(report: Reporter) -> None:
     try:
         plots.require_matplotlib()
     except PlotError as error:
-        report({"note": f"the curves are only in history.csv: {error}"})
+        report(TrainingNote(f"the curves are only in history.csv: {error}"))
 
 
-def _source(config: TrainConfig, device: torch.device, processes: Processes, report: Report) -> Source:
+def _training_data(config: TrainConfig, device: torch.device, processes: Processes, report: Reporter) -> TrainingData:
     if config.synthetic:
-        return SyntheticSource(config.seed, device)
+        return SyntheticActions(config.seed, device)
     from lcdc_extract.train.videos import LabelledVideos
 
     return LabelledVideos(config, device, processes, report)
@@ -143,16 +143,12 @@ def _initial_network(
     weights = resolve_weights(config.init)
     network = LCDC(dataclasses.replace(weights.info.network, num_classes=len(class_names)))
     initialise_head(network.head, generator, motion_gain)
-    new = (
-        tuple(paper_name(f"head.{name}") for name, _ in network.head.named_children())
-        if not weights.info.trained
-        else ()
-    )
-    if weights.info.class_names != class_names:
-        new = (*new, "cls_score")
-    load_layers(
-        network, {name: value for name, value in layer_state(weights.network).items() if name.split(".")[0] not in new}
-    )
+    network.encoder.load_state_dict(weights.network.encoder.state_dict())
+    if weights.info.trained:
+        same_classes = weights.info.class_names == class_names
+        given = weights.network.head.state_dict()
+        kept = {name: value for name, value in given.items() if same_classes or not name.startswith("cls_score.")}
+        network.head.load_state_dict(network.head.state_dict() | kept)
     return network, weights.info, weights.sha256
 
 
@@ -172,9 +168,8 @@ def _identity(config: TrainConfig, recipe: Recipe) -> dict[str, object]:
 
 
 def _describe(
-    config: TrainConfig, state: TrainState, network: NetworkConfig, source: Source, base: WeightsInfo | None
+    config: TrainConfig, state: TrainState, network: NetworkConfig, data: TrainingData, base: WeightsInfo | None
 ) -> WeightsInfo:
-    last = state.history[-1] if state.history else {}
     provenance = {
         "source": f"lcdc train, lcdc-extract {__version__}",
         "recipe": f"{config.recipe}, seed {config.seed}",
@@ -182,15 +177,15 @@ def _describe(
         "training data": "synthetic actions (lcdc synth)" if config.synthetic else f"videos of {config.videos}",
         "initial weights": config.init,
     }
-    provenance |= {
-        name.replace("_", " "): f"{value:.3f}" for name, value in last.items() if name.startswith("validation")
-    }
+    for name, value in dataclasses.asdict(state.history[-1]).items():
+        if name.startswith("validation") and value is not None:
+            provenance[name.replace("_", " ")] = f"{value:.3f}"
     provenance |= {f"started from: {name}": text for name, text in (base.provenance if base else {}).items()}
     return WeightsInfo(
         trained=True,
         network=network,
         preprocess=PreprocessConfig(mean=base.preprocess.mean) if base else PreprocessConfig(),
         sampling=SamplingDefaults(frame_step=config.frame_step),
-        class_names=source.class_names,
+        class_names=data.class_names,
         provenance=provenance,
     )

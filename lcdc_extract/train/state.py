@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pickle
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import torch
 
 from lcdc_extract.errors import TrainingError
+from lcdc_extract.files import replacing
 from lcdc_extract.train.config import CHECKPOINT
+from lcdc_extract.train.events import EpochDone
 
 
 @dataclass
@@ -32,8 +35,7 @@ class TrainState:
     network: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     """Of this phase; empty at its beginning."""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """One row an epoch."""
+    history: list[EpochDone] = field(default_factory=list)
 
 
 def save_state(directory: Path, state: TrainState) -> None:
@@ -43,16 +45,14 @@ def save_state(directory: Path, state: TrainState) -> None:
         TrainingError: the disk refuses.
     """
     path = directory / CHECKPOINT
-    unfinished = path.with_suffix(".part")
+    plain = vars(state) | {"history": [dataclasses.asdict(row) for row in state.history]}
     try:
-        torch.save(vars(state), unfinished)
-        os.replace(unfinished, path)
+        with replacing(path) as unfinished:
+            torch.save(plain, unfinished)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         raise TrainingError(
             f"cannot write {path}: {error}. The last checkpoint is kept; make room and start again."
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load_state(directory: Path, run: dict[str, Any]) -> TrainState | None:
@@ -64,16 +64,30 @@ def load_state(directory: Path, run: dict[str, Any]) -> TrainState | None:
     path = directory / CHECKPOINT
     if not path.exists():
         return None
-    try:
-        state = TrainState(**torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path} cannot be read ({_first_line(error)}). Move it away to start anew.") from error
-    differing = sorted(name for name in run if state.run.get(name) != run[name])
+    with readable(directory):
+        plain = torch.load(path, map_location="cpu", weights_only=True)
+        state = TrainState(**plain | {"history": [EpochDone(**row) for row in plain["history"]]})
+        differing = sorted(name for name in run if state.run.get(name) != run[name])
     if differing:
         shown = "; ".join(f"{name} was {state.run.get(name)!r}, now {run[name]!r}" for name in differing)
-        raise TrainingError(f"{path} belongs to a run with other settings: {shown}. Give them again, or another OUT.")
+        raise TrainingError(
+            f"{path} belongs to a run with other settings: {shown}. Give them again, or another directory."
+        )
     return state
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+@contextmanager
+def readable(directory: Path) -> Iterator[None]:
+    """Around whatever takes a checkpoint apart: one that is damaged, or of another version, can go wrong in any way.
+
+    Raises:
+        TrainingError: it does.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise TrainingError(
+            f"{directory / CHECKPOINT} cannot be read ({reason}): it is damaged, or another version of lcdc-extract "
+            "wrote it. Move it away to start anew."
+        ) from error

@@ -26,7 +26,7 @@ STEPS_PER_EPOCH = 50
 VALIDATION_BATCHES = 8
 
 
-class SyntheticSource:
+class SyntheticActions:
     """Fresh scenes at every step; those of validation come from other seeds."""
 
     class_names = CLASSES
@@ -41,12 +41,12 @@ class SyntheticSource:
         return STEPS_PER_EPOCH
 
     def batches(self, phase: Phase, steps: range, process: int, processes: int) -> Iterator[Batch]:
-        """See `Source`."""
+        """See `TrainingData`."""
         for step in steps:
             yield draw_batch(phase, (self._seed, 0, _number(phase), step, process), self._device)
 
     def validation(self, phase: Phase) -> Iterator[Batch]:
-        """See `Source`."""
+        """See `TrainingData`."""
         for number in range(VALIDATION_BATCHES):
             yield draw_batch(phase, (self._seed, 1, _number(phase), number), self._device)
 

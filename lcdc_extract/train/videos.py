@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,9 @@ from lcdc_extract.errors import TrainingError
 from lcdc_extract.labels import IntArray
 from lcdc_extract.train.batch import Batch
 from lcdc_extract.train.config import TrainConfig
-from lcdc_extract.train.dataset import Dataset, frame_labels, read_dataset
-from lcdc_extract.train.frames import SIDE, FrameCache, VideoFrames, resize
+from lcdc_extract.train.dataset import frame_labels, read_dataset
+from lcdc_extract.train.events import Reporter
+from lcdc_extract.train.frames import TRAINING_SIDE, VALIDATION_SIDE, FrameCache, VideoFrames, resize
 from lcdc_extract.train.processes import Processes
 from lcdc_extract.train.recipe import Phase
 from lcdc_extract.train.snippets import PURITY, Clips, find_clips
@@ -34,32 +34,29 @@ ORDER, JITTER = 0, 1
 
 class LabelledVideos:
     """Clips of videos in a new order each epoch, with the authors' jitter: resized to a random size from 224 to 246 and
-    cropped to 224 at a random place, one size and place a clip. Validation resizes to 224, as extraction does.
-
-    Args:
-        report: called while videos are decoded, see `FrameCache.fill`.
+    cropped to 224 at a random place, one size and place a clip. Validation sees frames as extraction does.
 
     Raises:
         LcdcError: videos or labels are missing, cannot be read or do not fit together.
     """
 
-    def __init__(
-        self, config: TrainConfig, device: torch.device, processes: Processes, report: Callable[[dict[str, Any]], None]
-    ) -> None:
+    def __init__(self, config: TrainConfig, device: torch.device, processes: Processes, report: Reporter) -> None:
         self._seed, self._stride, self._device = config.seed, config.stride, device
         data = read_dataset(config)
         self.class_names = data.class_names
+        sides = dict.fromkeys(data.train, TRAINING_SIDE) | dict.fromkeys(data.validation, VALIDATION_SIDE)
         cache = FrameCache(config.out / "frames", config.frame_step, config.decoder)
-        cache.fill([*data.train, *data.validation][processes.rank :: processes.count], report)
+        cache.fill(dict([*sides.items()][processes.rank :: processes.count]), report)
         processes.wait()
-        self._train = [_open(cache, video, data, config.frame_step) for video in data.train]
-        self._validation = [_open(cache, video, data, config.frame_step) for video in data.validation]
+
+        def labelled(video: VideoSource) -> tuple[VideoFrames, IntArray]:
+            frames = cache.open(video, sides[video])
+            return frames, frame_labels(video, frames, data.labels[video.id], config.frame_step)
+
+        self._train, self._validation = ([labelled(video) for video in part] for part in (data.train, data.validation))
         self._clips: dict[tuple[int, ...], Clips] = {}
-        digest = hashlib.sha256()
-        opened = [*self._train, *self._validation]
-        for video, (_, labels) in zip([*data.train, *data.validation], opened, strict=True):
-            digest.update(f"{video.id} {video.path.stat().st_size}".encode() + labels.tobytes())
-        self.fingerprint = f"{len(self._train)} labelled videos, {digest.hexdigest()[:16]}"
+        digest = _fingerprint(sides, [labels for _, labels in (*self._train, *self._validation)])
+        self.fingerprint = f"{len(self._train)} labelled videos, {digest}"
 
     def steps_per_epoch(self, phase: Phase, processes: int) -> int:
         """Enough for every clip; the last step is filled up with clips from the epoch's beginning.
@@ -70,7 +67,7 @@ class LabelledVideos:
         return -(-len(self._training_clips(phase)) // (phase.batch * processes))
 
     def batches(self, phase: Phase, steps: range, process: int, processes: int) -> Iterator[Batch]:
-        """See `Source`."""
+        """See `TrainingData`."""
         pool = ThreadPoolExecutor(AHEAD)  # reading and resizing release Python's lock
         waiting: deque[Future[Batch]] = deque()
         try:
@@ -84,7 +81,7 @@ class LabelledVideos:
             pool.shutdown(cancel_futures=True)
 
     def validation(self, phase: Phase) -> Iterator[Batch]:
-        """See `Source`."""
+        """See `TrainingData`."""
         if not self._validation:
             return
         clips = self._find(self._validation, phase)
@@ -116,15 +113,15 @@ class LabelledVideos:
             longest = max(len(labels) for _, labels in videos)
             raise TrainingError(
                 f"none of {len(videos)} videos has a clip of {phase.frames} frames in which {PURITY:.0%} of a snippet "
-                f"carry one label; after --frame-step the longest video has {longest} frames. Give longer videos, or a "
-                "smaller --frame-step."
+                f"carry one label; after `frame_step` the longest video has {longest} frames. Give longer videos, or a "
+                "smaller `frame_step`."
             )
         return clips
 
     def _frames(
         self, videos: Sequence[tuple[VideoFrames, IntArray]], clips: Clips, number: int, phase: Phase
     ) -> Tensor:
-        """(T, 246, 246, 3) uint8 of one clip, on the device: resizing is work for a GPU where there is one."""
+        """(T, side, side, 3) uint8 of one clip, on the device: resizing is work for a GPU where there is one."""
         start = clips.start[number]
         rgb = videos[clips.video[number]][0].rgb[start : start + phase.frames]
         return torch.from_numpy(np.array(rgb)).to(self._device)
@@ -139,11 +136,13 @@ def jitter(rgb: Tensor, size: int, rng: np.random.Generator) -> Tensor:
     Returns:
         (T, 3, size, size) uint8.
     """
-    whole = int(rng.integers(size, size * SIDE // 224 + 1))
+    whole = int(rng.integers(size, size * TRAINING_SIDE // 224 + 1))
     top, left = rng.integers(0, whole - size + 1, 2)
     return resize(rgb, whole)[:, :, top : top + size, left : left + size]
 
 
-def _open(cache: FrameCache, video: VideoSource, data: Dataset, frame_step: int) -> tuple[VideoFrames, IntArray]:
-    frames = cache.open(video)
-    return frames, frame_labels(video, frames, data.labels[video.id], frame_step)
+def _fingerprint(videos: Iterable[VideoSource], labels: Iterable[IntArray]) -> str:
+    digest = hashlib.sha256()
+    for video, of_video in zip(videos, labels, strict=True):
+        digest.update(f"{video.id} {video.path.stat().st_size}".encode() + of_video.tobytes())
+    return digest.hexdigest()[:16]

@@ -62,7 +62,7 @@ def test_a_frozen_encoder_is_the_same_function_until_it_is_freed() -> None:
         free = trained(clips, (0,))
         trained.freeze_encoder(True)
         frozen = trained(clips, (0,))
-        trained.lcdc.conv1.weight.mul_(2)
+        trained.lcdc.encoder.conv1.weight.mul_(2)
         kept = trained(clips, (0,))
         trained.freeze_encoder(False)
         changed = trained(clips, (0,))
@@ -83,13 +83,15 @@ def test_motion_gain_is_the_same_function() -> None:
         expected = plain.classify(*inputs).cls_score
         torch.testing.assert_close(gained.classify(*inputs).cls_score, expected, rtol=1e-4, atol=1e-6)
         divide_motion(gained.lcdc.head, 1 / 50.0)
-    torch.testing.assert_close(gained.lcdc.spacetime_conv1.weight, plain.lcdc.spacetime_conv1.weight, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        gained.lcdc.head.spacetime_conv1.weight, plain.lcdc.head.spacetime_conv1.weight, rtol=1e-6, atol=0
+    )
 
 
 def test_a_fresh_head_starts_with_equal_weights_on_what_training_sees() -> None:
     lcdc = copy.deepcopy(network().lcdc)
     initialise_head(lcdc.head, torch.Generator().manual_seed(0), motion_gain=50.0)
-    motion, appearance = lcdc.spacetime_conv1.weight[:, 256:].std(), lcdc.spacetime_conv1.weight[:, :256].std()
+    appearance, motion = (part.std() for part in lcdc.head.spacetime_conv1.weight.split((256, 6), dim=1))
     assert (motion / appearance).item() == pytest.approx(50, rel=0.05)
 
 
@@ -117,4 +119,4 @@ def test_a_released_network_trains_on_small_views() -> None:
     scores = TrainingNetwork(lcdc)(torch.randn(1, 16, 3, 32, 32), (0,))
     scores.cls_score.sum().backward()
     assert scores.cls_score.shape == scores.motion.shape == (1, 1, 4)
-    assert lcdc.get_parameter("res5a_branch2b.weight").grad.abs().sum() > 0
+    assert lcdc.encoder.get_parameter("res5a_branch2b.weight").grad.abs().sum() > 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
+from lcdc_extract.train.optimizer import optimizer_of
 from lcdc_extract.train.recipe import AUTHORS, MODERN, RECIPES
-from tests.train.tiny import network, trainer
+from tests.train.tiny import network
 
 
 def test_the_authors_schedule() -> None:
@@ -44,7 +43,7 @@ def test_from_scratch_batch_norm_rests_at_the_end() -> None:
     assert not any(MODERN.phases[0].trains_batch_norm(step, 90) for step in range(90))
 
 
-def test_weight_decay_falls_on_the_62_kernels(tmp_path: Path) -> None:
+def test_weight_decay_falls_on_the_62_kernels() -> None:
     blocks = [
         f"{stage}{block}"
         for stage, last in ((2, "c"), (3, "d"), (4, "f"), (5, "c"))
@@ -56,7 +55,7 @@ def test_weight_decay_falls_on_the_62_kernels(tmp_path: Path) -> None:
     layers |= {f"res{stage}a_branch1" for stage in (2, 3, 4, 5)} | {f"res5{block}_branch2b_offset" for block in "abc"}
     assert len(layers) == 62
     trained = network()
-    optimizer = trainer(trained, AUTHORS, tmp_path)._optimizer(AUTHORS.phases[0])
+    optimizer = optimizer_of(trained, AUTHORS.phases[0], AUTHORS)
     names = {id(parameter): name.removeprefix("lcdc.") for name, parameter in trained.named_parameters()}
     decayed = {names[id(p)] for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     assert {name for name in decayed if not name.startswith("motion_classifier")} == {f"{one}.weight" for one in layers}
@@ -65,11 +64,11 @@ def test_weight_decay_falls_on_the_62_kernels(tmp_path: Path) -> None:
     assert {group["momentum"] for group in optimizer.param_groups} == {0.9}
 
 
-def test_rates_of_pretrained_and_offset_layers(tmp_path: Path) -> None:
+def test_rates_of_pretrained_and_offset_layers() -> None:
     trained = network()
-    optimizer = trainer(trained, MODERN, tmp_path)._optimizer(MODERN.phases[0])
+    optimizer = optimizer_of(trained, MODERN.phases[0], MODERN)
     relative = {id(p): group["relative"] for group in optimizer.param_groups for p in group["params"]}
     lcdc = trained.lcdc
-    assert relative[id(lcdc.get_parameter("conv1.weight"))] == 0.2
-    assert relative[id(lcdc.get_parameter("res5a_branch2b_offset.weight"))] == 0.02
-    assert relative[id(lcdc.get_parameter("fc_new_1.weight"))] == 1.0
+    assert relative[id(lcdc.encoder.conv1.weight)] == 0.2
+    assert relative[id(lcdc.encoder.get_parameter("res5a_branch2b_offset.weight"))] == 0.02
+    assert relative[id(lcdc.head.fc_new_1.weight)] == 1.0

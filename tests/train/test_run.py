@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import fcntl
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +17,23 @@ from lcdc_extract import plots
 from lcdc_extract.config import RELEASED, ExtractConfig, NetworkConfig, PreprocessConfig
 from lcdc_extract.errors import TrainingError
 from lcdc_extract.features import open_features
+from lcdc_extract.files import UNFINISHED, acquire
 from lcdc_extract.pipeline import extract
 from lcdc_extract.train import synthetic
 from lcdc_extract.train.config import TrainConfig
+from lcdc_extract.train.events import (
+    EpochDone,
+    Event,
+    PhaseStarted,
+    StepDone,
+    TrainingNote,
+    VideoDecoded,
+    WeightsWritten,
+)
 from lcdc_extract.train.history import write_history
 from lcdc_extract.train.network import initialise_head
 from lcdc_extract.train.recipe import MODERN, RECIPES, SYNTHETIC_CPU, Phase
-from lcdc_extract.train.run import _initial_network, _say_what_is_drawn, _training_network, train
+from lcdc_extract.train.run import LOCK, _initial_network, _say_what_is_drawn, _training_network, train
 from lcdc_extract.weights.file import WeightsInfo, load_weights, save_weights
 from tests.clips import render_clip
 from tests.network.random_networks import random_lcdc
@@ -43,7 +51,7 @@ class Run:
     folder: Path
     config: TrainConfig
     weights: Path
-    events: list[dict[str, Any]]
+    events: list[Event]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         validation=folder / "test.bundle",
         device="cpu",
     )
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "modern", SMALL)
         return Run(folder, config, train(config, events.append), events)
@@ -100,22 +108,24 @@ def test_from_scratch_batch_norm_rests_in_the_last_epoch(run: Run) -> None:
     ]
     assert all(row["validation_accuracy"] and row["validation_motion_accuracy"] for row in rows)
     assert all(row["validation_iou"] == "" for row in rows)
-    assert not torch.equal(load_weights(run.weights).network.bn_conv1.running_mean, torch.zeros(64))
+    assert not torch.equal(load_weights(run.weights).network.encoder.bn_conv1.running_mean, torch.zeros(64))
 
 
 def test_events(run: Run) -> None:
-    kinds = [next(kind for kind in ("video", "weights", "epoch", "step") if kind in event) for event in run.events]
-    assert kinds == [*["video"] * 2, *["step", "epoch"] * 3, "weights"]
+    kinds = [type(event) for event in run.events]
+    assert kinds == [*[VideoDecoded] * 2, PhaseStarted, *[StepDone, EpochDone] * 3, WeightsWritten]
+    assert [event.number for event in run.events if isinstance(event, VideoDecoded)] == [1, 2]
+    assert PhaseStarted("snippets", 0, 3) in run.events
     assert (run.folder / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert not list((run.folder / "out").rglob("*.part"))
+    assert not list((run.folder / "out").rglob("*" + UNFINISHED))
 
 
 def test_a_finished_run_is_not_done_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, "modern", SMALL)
     before = load_weights(run.weights).sha256
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     train(run.config, events.append)
-    assert events == [{"weights": run.weights}]
+    assert events == [WeightsWritten(run.weights)]
     assert load_weights(run.weights).sha256 == before
 
 
@@ -138,10 +148,12 @@ def test_another_run_may_not_use_the_directory(run: Run, monkeypatch: pytest.Mon
 
 
 def test_one_run_at_a_time(run: Run) -> None:
-    with (run.folder / "out" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = acquire(run.folder / "out" / LOCK)
+    try:
         with pytest.raises(TrainingError, match="another run is training in"):
             train(run.config)
+    finally:
+        lock.release()
 
 
 def test_helpers_start_alike_in_every_process() -> None:
@@ -176,13 +188,14 @@ def test_synthetic_actions_need_no_decoder(tmp_path: Path, monkeypatch: pytest.M
 
 def test_without_matplotlib_the_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "find_spec", lambda _: None)
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     _say_what_is_drawn(events.append)
-    assert len(events) == 1
-    assert "only in history.csv: pictures need matplotlib" in events[0]["note"]
-    write_history(tmp_path, [{"phase": "a", "epoch": 1, "clips": 2, "loss": 1.5}])
+    (note,) = events
+    assert isinstance(note, TrainingNote)
+    assert "only in history.csv: pictures need matplotlib" in note.text
+    write_history(tmp_path, [EpochDone("a", 1, 2, 0.5, 0.1, 1.5)])
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
-    assert (tmp_path / "history.csv").read_text().splitlines()[1] == "a,1,2,,,1.5,,,"
+    assert (tmp_path / "history.csv").read_text().splitlines()[1] == "a,1,2,0.5,0.1,1.5,,,"
 
 
 def weights(path: Path, trained: bool, variant: NetworkConfig, names: tuple[str, ...] = ()) -> Path:
@@ -213,9 +226,10 @@ def test_initial_weights(
     assert digest == given.sha256
     assert info == given.info
     assert network.config == dataclasses.replace(given.info.network, num_classes=3)
-    assert torch.equal(network.get_parameter("conv1.weight"), given.network.get_parameter("conv1.weight"))
-    assert torch.equal(network.bn5c_branch2c.running_var, given.network.bn5c_branch2c.running_var)
-    fc = torch.equal(network.get_parameter("fc_new_1.weight"), given.network.get_parameter("fc_new_1.weight"))
+    assert torch.equal(network.encoder.conv1.weight, given.network.encoder.conv1.weight)
+    encoders = zip(network.encoder.state_dict().values(), given.network.encoder.state_dict().values(), strict=True)
+    assert all(torch.equal(mine, theirs) for mine, theirs in encoders)
+    fc = torch.equal(network.head.fc_new_1.weight, given.network.head.fc_new_1.weight)
     assert fc == head_kept
     if not head_kept:
         fresh = random_lcdc(NetworkConfig(num_classes=3)).head

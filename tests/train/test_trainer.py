@@ -13,13 +13,25 @@ import torch
 from torch import nn
 
 from lcdc_extract.errors import DeviceError, TrainingError
+from lcdc_extract.files import UNFINISHED
 from lcdc_extract.train import trainer as trainer_module
 from lcdc_extract.train.batch import IGNORED, Batch
 from lcdc_extract.train.config import CHECKPOINT
-from lcdc_extract.train.loss import mean_values, measure
+from lcdc_extract.train.events import EpochDone, Event, StepDone
+from lcdc_extract.train.loss import Measures, Objective, mean_values
 from lcdc_extract.train.network import Scores, TrainingNetwork
 from lcdc_extract.train.state import TrainState, load_state, save_state
-from tests.train.tiny import CLASSIFY, LAYOUT, RECIPE, RandomBatches, network, one_phase, same_weights, trainer
+from tests.train.tiny import (
+    CLASSIFY,
+    LAYOUT,
+    RECIPE,
+    RandomBatches,
+    network,
+    one_phase,
+    same_weights,
+    state_by_part,
+    trainer,
+)
 
 
 @dataclass
@@ -37,13 +49,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     trained, state = network(), TrainState({})
     after_layout: dict[str, torch.Tensor] = {}
     modes: dict[str, list[bool]] = {"bn_conv1": [], "spacetime_bn1": []}
-    for name, seen in modes.items():
-        layer = trained.lcdc.get_submodule(name)
+    for layer, seen in zip(
+        (trained.lcdc.encoder.bn_conv1, trained.lcdc.head.spacetime_bn1), modes.values(), strict=True
+    ):
         layer.register_forward_hook(lambda module, *_, seen=seen: seen.append(module.training))
 
-    def report(event: dict[str, Any]) -> None:
-        if "epoch" in event and event["phase"] == LAYOUT.name:
-            after_layout.update({name: value.clone() for name, value in trained.state_dict().items()})
+    def report(event: Event) -> None:
+        if isinstance(event, EpochDone) and event.phase == LAYOUT.name:
+            after_layout.update({name: value.clone() for name, value in state_by_part(trained).items()})
 
     trainer(trained, RECIPE, tmp_path_factory.mktemp("run"), state, report=report).run()
     return Finished(trained, state, after_layout, modes)
@@ -57,8 +70,8 @@ def test_a_killed_run_goes_on_bit_by_bit(tmp_path: Path, finished: Finished, mon
     """Killed in the middle of an epoch of the second phase, where batch norm's statistics come from the first."""
     monkeypatch.setattr(trainer_module, "SAVE_EVERY_SECONDS", 0.0)
 
-    def kill(event: dict[str, Any]) -> None:
-        if event["phase"] == CLASSIFY.name and event.get("step") == 2:
+    def kill(event: Event) -> None:
+        if isinstance(event, StepDone) and (event.phase, event.step) == (CLASSIFY.name, 2):
             raise Killed
 
     with pytest.raises(Killed):
@@ -74,8 +87,9 @@ def test_a_killed_run_goes_on_bit_by_bit(tmp_path: Path, finished: Finished, mon
             parameter.add_(1)
     trainer(other, RECIPE, tmp_path, state).run()
     assert same_weights(other, finished.network)
-    without_time = [{k: v for k, v in row.items() if k != "seconds"} for row in finished.state.history]
-    assert [{k: v for k, v in row.items() if k != "seconds"} for row in state.history] == without_time
+    assert [dataclasses.replace(row, seconds=0) for row in state.history] == [
+        dataclasses.replace(row, seconds=0) for row in finished.state.history
+    ]
     assert state.clips == finished.state.clips == 2 * 4 + 4 * 1
     assert (state.phase, state.step, state.optimizer) == (2, 0, {})
 
@@ -87,27 +101,27 @@ def test_after_validation_training_mode_is_back(finished: Finished) -> None:
 
 
 def test_a_phase_moves_what_it_trains_and_nothing_else(finished: Finished) -> None:
-    before, after = finished.after_layout, finished.network.state_dict()
-    fresh = network().state_dict()
+    before, after = finished.after_layout, state_by_part(finished.network)
+    fresh = state_by_part(network())
     moved = {name for name in after if not torch.equal(before[name], after[name])}
-    assert {"lcdc.conv1.weight", "lcdc.res5a_branch2b_offset.weight", "lcdc.fc_new_1.weight"} <= moved
-    assert {"lcdc.cls_score.weight", "lcdc.spacetime_bn1.running_mean", "motion_classifier.conv1.weight"} <= moved
-    assert "lcdc.bn5a_branch2a.weight" in moved  # its statistics are stored, its scale is trained
-    assert not moved & {"layout_classifier.weight", "lcdc.bn5a_branch2a.running_mean"}
+    assert {"encoder.conv1.weight", "encoder.res5a_branch2b_offset.weight", "head.fc_new_1.weight"} <= moved
+    assert {"head.cls_score.weight", "head.spacetime_bn1.running_mean", "motion_classifier.conv1.weight"} <= moved
+    assert "encoder.bn5a_branch2a.weight" in moved  # its statistics are stored, its scale is trained
+    assert not moved & {"layout_classifier.weight", "encoder.bn5a_branch2a.running_mean"}
     changed_by_layout = {name for name in before if not torch.equal(before[name], fresh[name])}
-    assert {"lcdc.conv1.weight", "lcdc.bn_conv1.running_mean", "layout_classifier.weight"} <= changed_by_layout
-    assert not changed_by_layout & {"lcdc.fc_new_1.weight", "lcdc.cls_score.weight", "motion_classifier.conv1.weight"}
+    assert {"encoder.conv1.weight", "encoder.bn_conv1.running_mean", "layout_classifier.weight"} <= changed_by_layout
+    assert not changed_by_layout & {"head.fc_new_1.weight", "head.cls_score.weight", "motion_classifier.conv1.weight"}
 
 
 def test_a_frozen_encoder_stays_as_it_is(tmp_path: Path) -> None:
     trained = network()
     recipe = dataclasses.replace(one_phase(frozen="encoder"), layout_loss=0.5)
     trainer(trained, recipe, tmp_path).run()
-    fresh = network().state_dict()
-    moved = {name for name, value in trained.state_dict().items() if not torch.equal(fresh[name], value)}
-    assert {"lcdc.fc_new_1.weight", "lcdc.spacetime_conv1.weight", "motion_classifier.conv1.weight"} <= moved
-    encoder = {f"lcdc.{name}" for name in trained.lcdc.encoder.state_dict()}
-    assert "lcdc.conv_new_1.weight" in encoder
+    fresh = state_by_part(network())
+    moved = {name for name, value in state_by_part(trained).items() if not torch.equal(fresh[name], value)}
+    assert {"head.fc_new_1.weight", "head.spacetime_conv1.weight", "motion_classifier.conv1.weight"} <= moved
+    encoder = {name for name in fresh if name.startswith("encoder.")}
+    assert "encoder.conv_new_1.weight" in encoder
     assert not moved & (encoder | {"layout_classifier.weight"})
 
 
@@ -129,8 +143,8 @@ def test_the_loss_falls_on_two_clips(tmp_path: Path) -> None:
         network(),
         recipe,
         tmp_path,
-        source=TwoClips(steps=8, validation=0),
-        report=lambda event: losses.append(event["loss"]) if "step" in event else None,
+        data=TwoClips(steps=8, validation=0),
+        report=lambda event: losses.append(event.loss) if isinstance(event, StepDone) else None,
     ).run()
     assert losses[0] == pytest.approx(1.1, abs=0.2)  # three classes by chance
     assert losses[-1] < 0.5 * losses[0]
@@ -140,7 +154,10 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path: Path)
     (tmp_path / CHECKPOINT).write_bytes(b"the last one")
     trained = network()
     nn.init.constant_(trained.lcdc.head.cls_score.bias, float("nan"))
-    with pytest.raises(TrainingError, match=r"loss became nan.*step 1.*checkpoint is kept"):
+    with pytest.raises(
+        TrainingError,
+        match=r"loss became nan.*step 1\. The last checkpoint is kept; start anew in another .* with another `init`",
+    ):
         trainer(trained, one_phase(), tmp_path).run()
     assert (tmp_path / CHECKPOINT).read_bytes() == b"the last one"
 
@@ -156,21 +173,21 @@ def test_a_gradient_that_is_no_number_does_not_reach_the_weights(tmp_path: Path)
 def test_bfloat16_leaves_offsets_and_weights_in_float32(tmp_path: Path) -> None:
     trained = network()
     seen: dict[str, tuple[torch.dtype, torch.dtype]] = {}
-    for name in ("res5a_branch2b_offset", "res4a_branch2a"):
-        layer = trained.lcdc.get_submodule(name)
+    for name, layer in trained.lcdc.encoder.named_modules():
+        if not (name == "conv1" or name.endswith("branch2b_offset")):
+            continue
         layer.register_forward_hook(
             lambda _, inputs, output, name=name: seen.update({name: (inputs[0].dtype, output.dtype)})
         )
-    losses: list[float] = []
-
-    def report(event: dict[str, Any]) -> None:
-        losses.append(event["loss"])
-
-    trainer(trained, one_phase(), tmp_path, precision="bfloat16", report=report, source=RandomBatches(1, 0)).run()
-    assert seen["res5a_branch2b_offset"] == (torch.float32, torch.float32)
-    assert seen["res4a_branch2a"][1] == torch.bfloat16
+    state = TrainState({})
+    trainer(trained, one_phase(), tmp_path, state, precision="bfloat16", data=RandomBatches(1, 0)).run()
+    offsets = [dtypes for name, dtypes in seen.items() if name.endswith("branch2b_offset")]
+    assert offsets == [(torch.float32, torch.float32)] * 3
+    assert seen["conv1"][1] == torch.bfloat16
     assert {parameter.dtype for parameter in trained.parameters()} == {torch.float32}
-    assert losses[0] == pytest.approx(1.5, abs=0.4)  # log 3, and 0.4 times the same of the motion classifier
+    assert state.history[0].loss == pytest.approx(
+        1.5, abs=0.4
+    )  # log 3, and 0.4 times the same of the motion classifier
 
 
 class Echo(nn.Module):
@@ -184,15 +201,20 @@ class Echo(nn.Module):
         return self.scores
 
 
+def measure(scores: torch.Tensor, batch: Batch) -> Measures:
+    network: Any = Echo(scores)
+    measures: Measures = Objective(network, CLASSIFY, RECIPE, mean=(0, 0, 0))(batch)
+    return measures
+
+
 def test_ignored_windows_change_neither_loss_nor_accuracy() -> None:
     torch.manual_seed(0)
-    scores, frames, mean = torch.randn(4, 3, 5), torch.zeros(4, 1, 3, 1, 1, dtype=torch.uint8), torch.zeros(3, 1, 1)
+    scores, frames = torch.randn(4, 3, 5), torch.zeros(4, 1, 3, 1, 1, dtype=torch.uint8)
     labels = torch.randint(0, 5, (4, 3))
     labels[1, 2] = labels[3, 0] = IGNORED
     kept = labels != IGNORED
-    found = measure(Echo(scores), CLASSIFY, Batch(frames, labels), RECIPE, mean)  # type: ignore[arg-type]
-    one_by_one = Echo(scores[kept][:, None])
-    expected = measure(one_by_one, CLASSIFY, Batch(frames, labels[kept][:, None]), RECIPE, mean)  # type: ignore[arg-type]
+    found = measure(scores, Batch(frames, labels))
+    expected = measure(scores[kept][:, None], Batch(frames, labels[kept][:, None]))
     torch.testing.assert_close(found.loss, expected.loss)
     assert found.values == expected.values
     assert found.count == expected.count == 10
@@ -202,19 +224,16 @@ def test_ignored_windows_change_neither_loss_nor_accuracy() -> None:
 
 def test_batches_count_by_their_windows() -> None:
     labels = torch.tensor([[0], [0], [1]])
-    frames, mean = torch.zeros(3, 1, 3, 1, 1, dtype=torch.uint8), torch.zeros(3, 1, 1)
+    frames = torch.zeros(3, 1, 3, 1, 1, dtype=torch.uint8)
     scores = torch.eye(2)[[0, 1, 1]][:, None]  # right, wrong, right
-    parts = [
-        measure(Echo(scores[rows]), CLASSIFY, Batch(frames[rows], labels[rows]), RECIPE, mean)  # type: ignore[arg-type]
-        for rows in (slice(0, 1), slice(1, 3))
-    ]
+    parts = [measure(scores[rows], Batch(frames[rows], labels[rows])) for rows in (slice(0, 1), slice(1, 3))]
     assert mean_values(parts)["accuracy"] == pytest.approx(2 / 3)
     assert mean_values([]) == {}
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     save_state(tmp_path, TrainState({"seed": 1}, step=7))
-    (tmp_path / "checkpoint.part").symlink_to("/dev/full")
+    (tmp_path / (CHECKPOINT + UNFINISHED)).symlink_to("/dev/full")
     with pytest.raises(TrainingError, match=r"checkpoint\.pt.*last checkpoint is kept"):
         save_state(tmp_path, TrainState({"seed": 1}, step=8))
     state = load_state(tmp_path, {"seed": 1})
@@ -226,9 +245,9 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
 def test_curves_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lcdc_extract.train import history
 
-    (tmp_path / "history.csv.part").symlink_to("/dev/full")
+    (tmp_path / (history.HISTORY + UNFINISHED)).symlink_to("/dev/full")
     with pytest.raises(TrainingError, match=f"(?s)curves.*{errno.ENOSPC}.*checkpoint is kept"):
-        history.write_history(tmp_path, [{"phase": "a", "epoch": 1, "clips": 2, "loss": 1.0}])
+        history.write_history(tmp_path, [EpochDone("a", 1, 2, 0.5, 0.1, 1.0)])
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
@@ -262,6 +281,8 @@ def test_a_gpu_without_room_is_explained(tmp_path: Path) -> None:
     def no_room(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    trained.lcdc.conv1.register_forward_pre_hook(no_room)
-    with pytest.raises(DeviceError, match=r"batches of 1 times 16 frames\. Try --precision bfloat16"):
+    trained.lcdc.encoder.conv1.register_forward_pre_hook(no_room)
+    with pytest.raises(
+        DeviceError, match=r"batches of 1 times 16 frames\..*another directory with `precision='bfloat16'`"
+    ):
         trainer(trained, one_phase(), tmp_path).run()

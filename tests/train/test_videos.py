@@ -14,6 +14,7 @@ from lcdc_extract.errors import TrainingError
 from lcdc_extract.train import videos as module
 from lcdc_extract.train.batch import IGNORED, Batch
 from lcdc_extract.train.config import TrainConfig
+from lcdc_extract.train.events import silent
 from lcdc_extract.train.processes import Processes
 from lcdc_extract.train.recipe import Phase
 from lcdc_extract.train.videos import LabelledVideos, jitter
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def source(folder: Path, **options: Any) -> LabelledVideos:
     options = {"stride": 4, "validation": folder / "test.bundle"} | options
     config = TrainConfig(out=folder / "out", videos=folder / "videos", labels=folder / "groundTruth", **options)
-    return LabelledVideos(config, CPU, Processes(CPU), lambda _: None)
+    return LabelledVideos(config, CPU, Processes(CPU), silent)
 
 
 def same(one: Batch, other: Batch) -> bool:

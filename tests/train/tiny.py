@@ -15,6 +15,7 @@ import torch
 from lcdc_extract.config import NetworkConfig, PreprocessConfig
 from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.train.batch import IGNORED, Batch
+from lcdc_extract.train.events import silent
 from lcdc_extract.train.network import TrainingNetwork, initialise
 from lcdc_extract.train.processes import Processes
 from lcdc_extract.train.recipe import MODERN, Phase, Recipe
@@ -73,16 +74,22 @@ def trainer(
     trained: TrainingNetwork, recipe: Recipe, out: Path, state: TrainState | None = None, **options: Any
 ) -> Trainer:
     """A trainer of random batches in this process."""
-    source = options.pop("source", RandomBatches())
+    data = options.pop("data", RandomBatches())
     state = state or TrainState({})
-    if "processes" not in options:
-        options["processes"] = Processes(CPU)
-    return Trainer(trained, recipe, source, state, mean=PreprocessConfig().mean, out=out, device=CPU, **options)
+    options = {"processes": Processes(CPU), "precision": "float32", "report": silent} | options
+    return Trainer(trained, recipe, data, state, mean=PreprocessConfig().mean, out=out, device=CPU, **options)
 
 
 def one_phase(phase: Phase = CLASSIFY, **changes: Any) -> Recipe:
     """A recipe of one phase and one epoch, changed."""
     return dataclasses.replace(RECIPE, phases=(dataclasses.replace(phase, **({"epochs": 1} | changes)),))
+
+
+def state_by_part(network: TrainingNetwork) -> dict[str, torch.Tensor]:
+    """The state dict, with encoder.conv1.weight, head.fc_new_1.weight, layout_classifier.weight and so on as names."""
+    parts: dict[str, torch.nn.Module] = {"encoder": network.lcdc.encoder, "head": network.lcdc.head}
+    parts |= {"motion_classifier": network.motion_classifier, "layout_classifier": network.layout_classifier}
+    return {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
 
 
 def same_weights(one: TrainingNetwork, other: TrainingNetwork) -> bool:
