@@ -37,11 +37,12 @@ class Steps:
         unit: what is counted, in the plural: epochs, frames.
         total: how many there will be; None where nobody knows yet.
         title: what it is.
+        options: of the bar, as tqdm takes them.
     """
 
-    def __init__(self, unit: str, total: int | None = None, title: str = "") -> None:
+    def __init__(self, unit: str, total: int | None = None, title: str = "", **options: Any) -> None:
         self.unit, self.total, self.title, self.done = unit, total, title, 0
-        self._bar = bar(unit, total, title) if on_terminal() else None
+        self._bar = bar(unit, total, title, **options) if on_terminal() else None
         self._started = self._printed = time.monotonic()
 
     def advance(self, count: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""From what the user wrote after --weights to a network."""
+"""From a path or a name to a network."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from lcdc_extract.config import PAPER
 from lcdc_extract.errors import WeightsError
 from lcdc_extract.weights.file import Weights, WeightsInfo, layer_state, load_weights
 from lcdc_extract.weights.fresh import fresh_network
-from lcdc_extract.weights.registry import FOLDER_VARIABLE, Entry, find_file, registry
+from lcdc_extract.weights.registry import FOLDER_VARIABLE, Entry, find_file, registry, user_folder
 
 UNTRAINED = "untrained"
 DEFAULT = "lcdc-synth"
 """Used when no weights are named."""
 CHOICES = f"""\
-  --weights PATH.safetensors  weights made for this package
-  --weights NAME              one of `lcdc weights list`
-  --weights {UNTRAINED}         a random network: correct shapes, meaningless features, for trying things out"""
+  PATH.safetensors  weights made for this package
+  NAME              one of `lcdc weights list`
+  {UNTRAINED}         a random network: correct shapes, meaningless features, for trying things out"""
 
 
 def resolve_weights(name: str | None) -> Weights:
     """Loads weights by path or by name, or builds the `untrained` network. Never uses the network.
 
     A path wins over a name; None is `DEFAULT`. A name is looked up in the registry and its file in the LCDC_WEIGHTS
-    folder, among the package's own weights and in the user's cache, in this order; its digest is checked.
-    `NAME.safetensors` in the LCDC_WEIGHTS folder needs no entry.
+    folder, among the user's and the package's own weights and in the user's cache, in this order; its digest is
+    checked. `NAME.safetensors` in the LCDC_WEIGHTS folder needs no entry.
 
     Raises:
         WeightsError: nothing of that name, or the file cannot be used.
@@ -39,7 +39,7 @@ def resolve_weights(name: str | None) -> Weights:
     name = name or DEFAULT
     entry = registry().get(name)
     if entry is None:
-        raise WeightsError(f"--weights {name} is neither a file nor a name this package knows. Choose:\n{CHOICES}")
+        raise WeightsError(f"the weights {name!r} are neither a file nor a name this package knows. Choose:\n{CHOICES}")
     return load_entry(entry)
 
 
@@ -47,7 +47,7 @@ def weights_path(name: str) -> Path | None:
     """The file that `name` is, or is in the LCDC_WEIGHTS folder without an entry; None where it must be registered."""
     path = Path(name)
     if path.is_dir():
-        raise WeightsError(f"--weights {name} is a directory; expected one .safetensors file")
+        raise WeightsError(f"{name}, given as weights, is a directory; expected one .safetensors file")
     if path.exists():
         return path
     folder = os.environ.get(FOLDER_VARIABLE)
@@ -66,12 +66,16 @@ def load_entry(entry: Entry) -> Weights:
         hint = (
             f"Get it with: lcdc weights fetch {entry.name}"
             if entry.url
-            else f"Put {entry.file} into ${FOLDER_VARIABLE}"
+            else f"Put it into the folder ${FOLDER_VARIABLE} or into {user_folder()}"
         )
         raise WeightsError(f"{entry.name} is registered, but its file {entry.file} is not on this machine. {hint}")
     weights = load_weights(path, entry.sha256)
-    if weights.info.network.variant != entry.variant:
-        raise WeightsError(f"{path} is a {weights.info.network.variant} network; its entry says {entry.variant}")
+    variant = weights.info.network.variant
+    if variant != entry.variant:
+        raise WeightsError(
+            f"{path} is a {variant} network; its entry says {entry.variant}. "
+            "If it is the right file, correct the entry."
+        )
     return dataclasses.replace(weights, name=entry.name)
 
 
