@@ -38,12 +38,13 @@ class Steps:
         total: how many there will be; None where nobody knows yet.
         title: what it is.
         done: how many were done before; they do not count in the rate.
+        options: of the bar, as tqdm takes them.
     """
 
-    def __init__(self, unit: str, total: int | None = None, title: str = "", done: int = 0) -> None:
+    def __init__(self, unit: str, total: int | None = None, title: str = "", done: int = 0, **options: Any) -> None:
         self.unit, self.total, self.title, self.done = unit, total, title, done
         self._before = done
-        self._bar = bar(unit, total, title, initial=done) if on_terminal() else None
+        self._bar = bar(unit, total, title, initial=done, **options) if on_terminal() else None
         self._started = self._printed = time.monotonic()
 
     def advance(self, count: int = 1) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from lcdc_extract.config import NetworkConfig, PreprocessConfig, SamplingDefaults, from_dict, to_dict
 from lcdc_extract.errors import ConfigError, WeightsError
-from lcdc_extract.files import sha256_of
+from lcdc_extract.files import replacing, sha256_of
 from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.network.names import from_paper, to_paper
 from lcdc_extract.weights.limits import check_safetensors
@@ -74,15 +73,12 @@ def save_weights(path: Path, network: LCDC, info: WeightsInfo) -> None:
     if info.network != network.config:
         raise WeightsError(f"the metadata describes {info.network}, the network is {network.config}")
     metadata = {"schema": SCHEMA} | {name: json.dumps(value) for name, value in _plain(info).items()}
-    unfinished = path.with_name(path.name + ".part")
+    content = save(pack(layer_state(network), info.storage), metadata)
     try:
-        # Not save_file, which gives files that nobody else can read.
-        unfinished.write_bytes(save(pack(layer_state(network), info.storage), metadata))
-        os.replace(unfinished, path)
-    except (OSError, SafetensorError) as error:
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(content)  # not save_file, which gives files that nobody else can read
+    except OSError as error:
         raise WeightsError(f"cannot write weights to {path}: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def read_info(path: Path) -> WeightsInfo:
@@ -109,12 +105,9 @@ def read_info(path: Path) -> WeightsInfo:
         values = {name: json.loads(text) for name, text in metadata.items() if name != "schema"}
         for name, fields in OLDER_FIELDS.items():
             values[name] = {field: value for field, value in values[name].items() if field not in fields}
-        for name, kind in (
-            ("network", NetworkConfig),
-            ("preprocess", PreprocessConfig),
-            ("sampling", SamplingDefaults),
-        ):
-            values[name] = from_dict(kind, values[name])
+        values["network"] = from_dict(NetworkConfig, values["network"])
+        values["preprocess"] = from_dict(PreprocessConfig, values["preprocess"])
+        values["sampling"] = from_dict(SamplingDefaults, values["sampling"])
         return from_dict(WeightsInfo, values)
     except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"the metadata of {path} is damaged or from a newer version: {error}") from error
@@ -157,14 +150,15 @@ def check_digest(path: Path, sha256: str | None) -> str:
 
 
 def layer_state(network: LCDC) -> dict[str, Tensor]:
-    """The tensors a weights file holds, by layer name."""
+    """The tensors a weights file holds, by the paper's layer names (`res5a_branch2b.weight`)."""
     state = to_paper(network.state_dict())
     return {name: tensor.contiguous() for name, tensor in state.items() if not name.endswith(STEP_COUNT)}
 
 
 def load_layers(network: LCDC, tensors: dict[str, Tensor]) -> None:
-    """Copies tensors by the paper's layer names into a network; layers without one stay as they are."""
-    network.load_state_dict(from_paper(tensors, network), strict=False)
+    """Copies numbers into a network, strictly: every tensor of `layer_state` and no other."""
+    steps = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(STEP_COUNT)}
+    network.load_state_dict(from_paper(tensors, network) | steps)
 
 
 def _check_layers(network: LCDC, info: WeightsInfo, path: Path) -> None:
@@ -181,23 +175,20 @@ def _check_layers(network: LCDC, info: WeightsInfo, path: Path) -> None:
     ]
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise WeightsError(f"{path} does not fit the network it describes ({network.config.variant}): {shown}")
+        raise WeightsError(f"{path} does not fit the network it describes (variant {info.network.variant}): {shown}")
 
 
 def _fill(network: LCDC, tensors: dict[str, Tensor], path: Path) -> None:
     broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if broken:
         raise WeightsError(f"{path} holds numbers that are not finite, in {', '.join(broken[:5])}")
-    steps = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(STEP_COUNT)}
     network.to_empty(device="cpu")
-    network.load_state_dict(
-        from_paper(tensors, network) | steps
-    )  # copies: the file may change or go while the network is in use
+    load_layers(network, tensors)  # copies: the file may change or go while the network is in use
 
 
 def _plain(info: WeightsInfo) -> dict[str, Any]:
-    values = to_dict(info)
-    values["network"] = to_dict(info.network)
-    values["preprocess"] = to_dict(info.preprocess)
-    values["sampling"] = to_dict(info.sampling)
-    return values
+    return to_dict(info) | {
+        "network": to_dict(info.network) | {"variant": info.network.variant},
+        "preprocess": to_dict(info.preprocess),
+        "sampling": to_dict(info.sampling),
+    }

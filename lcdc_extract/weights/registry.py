@@ -1,4 +1,7 @@
-"""`registry.toml`: weights by name, with the digest each file must have and where it may be fetched."""
+"""`registry.toml`: weights by name, with the digest each file must have and where it may be fetched.
+
+There may be three: of the LCDC_WEIGHTS folder, of the user, and of the package. `register.py` writes them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,9 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import urlsplit
 
-from lcdc_extract.config import Variant
 from lcdc_extract.errors import WeightsError
 
 if sys.version_info >= (3, 11):
@@ -22,6 +24,7 @@ else:
 SCHEMA = "lcdc-registry/1"
 FILE = "registry.toml"
 FOLDER_VARIABLE = "LCDC_WEIGHTS"
+VARIANTS = ("paper", "released", "custom")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -36,7 +39,8 @@ class Entry:
     sha256: str
     size: int
     """Bytes."""
-    variant: Variant
+    variant: str
+    """What the file's network must turn out to be; one of `VARIANTS`."""
     trained_on: str
     licence: str
     url: str = ""
@@ -48,7 +52,7 @@ class Entry:
         self._check("file", plain, "the plain name of a .safetensors file, without a folder")
         self._check("sha256", re.fullmatch("[0-9a-f]{64}", self.sha256), "64 hexadecimal digits")
         self._check("size", self.size > 0, "a number of bytes")
-        self._check("variant", self.variant in get_args(Variant), f"one of {', '.join(get_args(Variant))}")
+        self._check("variant", self.variant in VARIANTS, f"one of {', '.join(VARIANTS)}")
         web = urlsplit(self.url).scheme in ("http", "https") and urlsplit(self.url).hostname
         self._check("url", not self.url or web, "an http or https address")
 
@@ -64,8 +68,17 @@ def read_registry(path: Path) -> dict[str, Entry]:
         WeightsError: not TOML, another schema, or an entry that is incomplete or points outside its folder.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+    return parse_registry(text, path)
+
+
+def parse_registry(text: str, path: Path) -> dict[str, Entry]:
+    """As `read_registry`, of the text that is, or will be, in the file `path`."""
+    try:
+        content = tomllib.loads(text)
+    except ValueError as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
     if content.get("schema") != SCHEMA:
         raise WeightsError(f"{path} has the schema {content.get('schema')!r}; expected {SCHEMA!r}")
@@ -76,20 +89,40 @@ def read_registry(path: Path) -> dict[str, Entry]:
 
 
 def registry() -> dict[str, Entry]:
-    """Every entry: of the LCDC_WEIGHTS folder, then of the package; the first of a name wins."""
+    """Every entry by name; the first of a name wins."""
     entries: dict[str, Entry] = {}
-    for folder in folders():
-        if folder != cache_folder() and (folder / FILE).is_file():
-            entries = read_registry(folder / FILE) | entries
+    for found in registries().values():
+        entries = found | entries
     return entries
 
 
+def registries() -> dict[Path, dict[str, Entry]]:
+    """The registry files there are, in order: of the LCDC_WEIGHTS folder, of the user, of the package."""
+    files = [folder / FILE for folder in folders() if folder != cache_folder()]
+    return {path: read_registry(path) for path in files if path.is_file()}
+
+
 def folders() -> list[Path]:
-    """Where files are looked for, in order: LCDC_WEIGHTS, the package's own weights, the user's cache."""
+    """Where files are looked for, in order: LCDC_WEIGHTS, the user's, the package's own, fetched ones."""
+    chosen = chosen_folder()
+    return [*([chosen] if chosen else []), user_folder(), package_folder(), cache_folder()]
+
+
+def chosen_folder() -> Path | None:
+    """The folder that $LCDC_WEIGHTS names, if it names one.
+
+    Raises:
+        WeightsError: it is not a directory.
+    """
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen and not Path(chosen).is_dir():
         raise WeightsError(f"{FOLDER_VARIABLE} is {chosen}, which is not a directory. Correct or unset it.")
-    return [*([Path(chosen)] if chosen else []), package_folder(), cache_folder()]
+    return Path(chosen) if chosen else None
+
+
+def user_folder() -> Path:
+    """The user's own weights and registry: `$XDG_DATA_HOME/lcdc-extract/weights`, by default below `~/.local/share`."""
+    return _base_folder("XDG_DATA_HOME", ".local/share") / "lcdc-extract" / "weights"
 
 
 def package_folder() -> Path:
@@ -100,13 +133,17 @@ def package_folder() -> Path:
 
 def cache_folder() -> Path:
     """Where fetched files go: `$XDG_CACHE_HOME/lcdc-extract/weights`, by default below `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lcdc-extract" / "weights"
+    return _base_folder("XDG_CACHE_HOME", ".cache") / "lcdc-extract" / "weights"
 
 
 def find_file(entry: Entry) -> Path | None:
     """The first folder's file of that name; its digest is checked when it is loaded."""
     return next((folder / entry.file for folder in folders() if (folder / entry.file).is_file()), None)
+
+
+def _base_folder(variable: str, below_home: str) -> Path:
+    chosen = os.environ.get(variable)
+    return Path(chosen) if chosen else Path.home() / below_home
 
 
 def _entry(name: str, fields: Any) -> Entry:

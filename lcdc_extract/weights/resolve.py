@@ -1,4 +1,4 @@
-"""From what the user wrote after --weights to a network."""
+"""From a path or a name to a network."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lcdc_extract.config import PAPER
 from lcdc_extract.errors import WeightsError
 from lcdc_extract.weights.file import Weights, WeightsInfo, check_digest, layer_state, load_weights, read_info
 from lcdc_extract.weights.fresh import fresh_network
-from lcdc_extract.weights.registry import FOLDER_VARIABLE, Entry, find_file, registry
+from lcdc_extract.weights.registry import FOLDER_VARIABLE, Entry, find_file, registry, user_folder
 
 UNTRAINED = "untrained"
 DEFAULT = "lcdc-synth"
 """Used when no weights are named."""
 CHOICES = f"""\
-  --weights PATH.safetensors  weights made for this package
-  --weights NAME              one of `lcdc weights list`
-  --weights {UNTRAINED}         a random network: correct shapes, meaningless features, for trying things out"""
+  PATH.safetensors  weights made for this package
+  NAME              one of `lcdc weights list`
+  {UNTRAINED}         a random network: correct shapes, meaningless features, for trying things out"""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def find_weights(name: str | None) -> FoundWeights:
     """Finds weights by path or by name, or builds the `untrained` network. Never uses the internet.
 
     A path wins over a name; None is `DEFAULT`. A name is looked up in the registry and its file in the LCDC_WEIGHTS
-    folder, among the package's own weights and in the user's cache, in this order; its digest is checked.
-    `NAME.safetensors` in the LCDC_WEIGHTS folder needs no entry.
+    folder, among the user's and the package's own weights and in the user's cache, in this order; its digest is
+    checked. `NAME.safetensors` in the LCDC_WEIGHTS folder needs no entry.
 
     Raises:
         WeightsError: nothing of that name, or the file cannot be used.
@@ -58,7 +58,7 @@ def find_weights(name: str | None) -> FoundWeights:
     name = name or DEFAULT
     entry = registry().get(name)
     if entry is None:
-        raise WeightsError(f"--weights {name} is neither a file nor a name this package knows. Choose:\n{CHOICES}")
+        raise WeightsError(f"the weights {name!r} are neither a file nor a name this package knows. Choose:\n{CHOICES}")
     return _described(entry.name, entry_path(entry), entry)
 
 
@@ -78,7 +78,7 @@ def weights_path(name: str) -> Path | None:
     """The file that `name` is, or is in the LCDC_WEIGHTS folder without an entry; None where it must be registered."""
     path = Path(name)
     if path.is_dir():
-        raise WeightsError(f"--weights {name} is a directory; expected one .safetensors file")
+        raise WeightsError(f"{name}, given as weights, is a directory; expected one .safetensors file")
     if path.exists():
         return path
     folder = os.environ.get(FOLDER_VARIABLE)
@@ -99,7 +99,10 @@ def check_variant(entry: Entry, info: WeightsInfo) -> None:
     """Raises WeightsError where a file is not the network its entry says."""
     found = info.network.variant
     if found != entry.variant:
-        raise WeightsError(f"{entry.file} is a {found} network; its entry {entry.name!r} says {entry.variant}")
+        raise WeightsError(
+            f"{entry.file} is a {found} network; its entry {entry.name!r} says {entry.variant}. If it is the right file, "
+            "correct the entry."
+        )
 
 
 def entry_path(entry: Entry) -> Path:
@@ -113,7 +116,7 @@ def entry_path(entry: Entry) -> Path:
         hint = (
             f"Get it with: lcdc weights fetch {entry.name}"
             if entry.url
-            else f"Put {entry.file} into ${FOLDER_VARIABLE}"
+            else f"Put it into the folder ${FOLDER_VARIABLE} or into {user_folder()}"
         )
         raise WeightsError(f"{entry.name} is registered, but its file {entry.file} is not on this machine. {hint}")
     return path

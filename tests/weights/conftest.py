@@ -16,8 +16,10 @@ from lcdc_extract.network.encoder import EncodedFrames
 from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.network.preprocess import preprocess
 from lcdc_extract.weights.convert import tensorflow
-from lcdc_extract.weights.convert.plan import carry_out, in_memory
+from lcdc_extract.weights.convert.carry_out import carry_out
+from lcdc_extract.weights.convert.checkpoint import in_memory
 from tests.weights import released_oracle as oracle
+from tests.weights.samples import module_of
 
 ORDER = [0, 1, 2, 3, 1, 0, 3, 2, 0, 2, 1, 3, 0, 1, 3, 2]
 """A snippet of 16 frames, four of them different: a frame's maps do not depend on its neighbours."""
@@ -63,7 +65,7 @@ def found_joints(lab: Lab) -> dict[str, Tensor]:
     network, seen = lab.network, {}
 
     def listen(joint: str, layer: str, *, before: bool = False) -> None:
-        module = network.get_submodule(layer)
+        module = module_of(network, layer)
         if before:
             handles.append(module.register_forward_pre_hook(lambda _, x: seen.update({joint: x[0].clone()})))
         else:
@@ -97,7 +99,7 @@ def variables() -> oracle.Variables:
 @pytest.fixture(scope="session")
 def lab(variables: oracle.Variables) -> Lab:
     rgb = pictures(4, seed=1)
-    network, _ = carry_out(tensorflow.plan_of(in_memory(variables)))
+    network, _ = carry_out(tensorflow.scheme(in_memory(variables)))
     network.requires_grad_(False)
     pixels = preprocess(torch.from_numpy(rgb), PreprocessConfig(), torch.float32)
     nothing = EncodedFrames(torch.empty(0), torch.empty(0))
@@ -108,9 +110,10 @@ def lab(variables: oracle.Variables) -> Lab:
 
 @pytest.fixture
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty LCDC_WEIGHTS folder and an empty cache; returns the folder."""
+    """An empty LCDC_WEIGHTS folder, no weights of the user and an empty cache; returns the folder."""
     folder = tmp_path / "weights"
     folder.mkdir()
     monkeypatch.setenv("LCDC_WEIGHTS", str(folder))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder

@@ -8,17 +8,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lcdc_extract.config import PAPER, NetworkConfig
 from lcdc_extract.network.lcdc import LCDC
-from lcdc_extract.weights.file import WeightsInfo, save_weights
+from lcdc_extract.weights.file import WeightsInfo, layer_state, save_weights
 from lcdc_extract.weights.fresh import fresh_network
 from tests.network.random_networks import randomise
 from tests.weights import released_oracle as oracle
 
 SIZES = {1: (64, 256, 3), 2: (128, 512, 4), 3: (256, 1024, 6), 4: (512, 2048, 3)}
 """Of torchvision's layer1 .. layer4: width, output channels, blocks."""
+
+
+def module_of(network: LCDC, layer: str) -> nn.Module:
+    """The module of a layer of Table 4, found by where its numbers are; how modules nest is the network's affair."""
+    place = layer_state(network)[f"{layer}.weight"].data_ptr()
+    weights = ((module, module._parameters.get("weight")) for module in network.modules())
+    return next(module for module, weight in weights if weight is not None and weight.data_ptr() == place)
 
 
 def torchvision_resnet50(seed: int = 0) -> dict[str, Tensor]:

@@ -14,23 +14,23 @@ from torch.nn import functional
 from lcdc_extract.config import PAPER, PRESETS, RELEASED, NetworkConfig
 from lcdc_extract.errors import ConfigError, WeightsError
 from lcdc_extract.network.preprocess import preprocess
-from lcdc_extract.weights.convert import ConvertOptions, convert, tensorflow
-from lcdc_extract.weights.convert.pickled import plan_of as pickle_plan
-from lcdc_extract.weights.convert.plan import KEEP, Array, Plan, carry_out, in_memory
-from lcdc_extract.weights.convert.resnet50 import plan as resnet50_plan
+from lcdc_extract.weights.convert import ConvertOptions, convert, pickled, resnet50, tensorflow
+from lcdc_extract.weights.convert.carry_out import carry_out
+from lcdc_extract.weights.convert.checkpoint import Array, in_memory
+from lcdc_extract.weights.convert.scheme import KEEP, Scheme
 from lcdc_extract.weights.file import layer_state, load_weights, save_weights
 from tests.network.random_networks import relative_l2
 from tests.weights import released_oracle as oracle
 from tests.weights.conftest import pictures
-from tests.weights.samples import initial_weights, small_file, torchvision_resnet50, write_pickle
+from tests.weights.samples import initial_weights, module_of, small_file, torchvision_resnet50, write_pickle
 
 
 def flat(layers: dict[str, dict[str, Array]]) -> dict[str, Array]:
     return {f"{layer}/{name}": array for layer, parts in layers.items() for name, array in parts.items()}
 
 
-def checkpoint(variables: dict[str, Array]) -> Plan:
-    return tensorflow.plan_of(in_memory(variables))
+def released(variables: dict[str, Array]) -> Scheme:
+    return tensorflow.scheme(in_memory(variables))
 
 
 def with_training_state(variables: dict[str, Array]) -> dict[str, Array]:
@@ -44,23 +44,24 @@ def with_training_state(variables: dict[str, Array]) -> dict[str, Array]:
 def test_the_290_variables_map_one_to_one(variables: oracle.Variables) -> None:
     everything = with_training_state(variables)
     assert (len(variables), len(everything)) == (290, 472)
-    network, rows = carry_out(checkpoint(everything))
-    mapped = [row for row in rows if row.source and row.target]
-    assert len({row.source for row in mapped}) == len({row.target for row in mapped}) == len(mapped) == 290
-    assert {row.source for row in rows} == set(everything)
+    network, origins = carry_out(released(everything))
+    mapped = [origin for origin in origins if origin.source and origin.target]
+    assert len({origin.source for origin in mapped}) == len({origin.target for origin in mapped}) == len(mapped) == 290
+    assert {origin.source for origin in origins} == set(everything)
     assert sum(tensor.numel() for tensor in layer_state(network).values()) == 42_803_480
     assert network.config.num_classes == 18
 
 
 def test_square_kernels_are_mapped_by_name(variables: oracle.Variables) -> None:
-    network, rows = carry_out(checkpoint(variables))
-    change = {row.target: row.change for row in rows}
+    network, origins = carry_out(released(variables))
+    change = {origin.target: origin.change for origin in origins}
     assert change["res5b_branch2b.weight"] == KEEP.text
-    assert torch.equal(network.res5b_branch2b.weight, torch.from_numpy(variables["res5b_branch2b/weights"]))
+    tensors = layer_state(network)
+    assert torch.equal(tensors["res5b_branch2b.weight"], torch.from_numpy(variables["res5b_branch2b/weights"]))
     for layer, axes in (("fc_new_2", (1, 0)), ("spacetime_conv2", (4, 3, 0, 1, 2)), ("res4b_branch2b", (3, 2, 0, 1))):
         assert change[f"{layer}.weight"] == f"transpose {axes}"
         expected = torch.from_numpy(variables[f"{layer}/weights"]).permute(axes)
-        assert torch.equal(network.get_submodule(layer).weight, expected)
+        assert torch.equal(tensors[f"{layer}.weight"], expected)
 
 
 @pytest.mark.parametrize(
@@ -78,38 +79,39 @@ def test_square_kernels_are_mapped_by_name(variables: oracle.Variables) -> None:
 def test_nothing_passes_silently(variables: oracle.Variables, change: dict[str, Array | None], message: str) -> None:
     altered = {name: array for name, array in (variables | change).items() if array is not None}
     with pytest.raises(WeightsError, match=message):
-        carry_out(checkpoint(altered))
+        carry_out(released(altered))
 
 
 def test_drop_names_what_to_leave_out(variables: oracle.Variables) -> None:
     extra = variables | {"extra/weights": np.zeros(3, np.float32)}
-    _, rows = carry_out(checkpoint(extra), drop=("extra/weights",))
-    assert rows[-1].source == "extra/weights"
-    assert "--drop" in rows[-1].change
+    _, origins = carry_out(released(extra), drop=("extra/weights",))
+    assert origins[-1].source == "extra/weights"
+    assert origins[-1].change == "left out as asked"
 
 
 @pytest.mark.parametrize("group", range(4))
 def test_one_group_of_four(group: int) -> None:
     arrays = flat(initial_weights(groups=4))
-    network, rows = carry_out(pickle_plan(arrays, ConvertOptions(group=group)))
+    network, origins = carry_out(pickled.scheme(arrays, group))
+    tensors = layer_state(network)
     offsets = arrays["res5c_branch2b_offset/weights"]  # (3, 3, 512, 72)
     first = 18 * group + 2 * 4  # group, then tap 4 of 9, then dy and dx
     expected = torch.from_numpy(offsets[..., first : first + 2]).permute(3, 2, 0, 1)
-    assert torch.equal(network.res5c_branch2b_offset.weight, expected)
+    assert torch.equal(tensors["res5c_branch2b_offset.weight"], expected)
     bias = torch.from_numpy(arrays["res5c_branch2b_offset/biases"][first : first + 2])
-    assert torch.equal(network.res5c_branch2b_offset.bias, bias)
+    assert torch.equal(tensors["res5c_branch2b_offset.bias"], bias)
     kernel = torch.from_numpy(arrays["res5a_branch2b/weights"]).permute(3, 2, 0, 1)  # stored as (kh, kw, in, out)
-    assert torch.equal(network.res5a_branch2b.weight, kernel)
-    untrained = {row.target.split(".")[0] for row in rows if "untrained" in row.change}
+    assert torch.equal(tensors["res5a_branch2b.weight"], kernel)
+    untrained = {origin.target.split(".")[0] for origin in origins if "untrained" in origin.change}
     assert untrained == {"spacetime_conv1", "spacetime_bn1", "spacetime_conv2", "spacetime_bn2"}
-    assert {row.source for row in rows if not row.target} == {"rpn_conv/weights", "bbox_pred/biases"}
+    assert {origin.source for origin in origins if not origin.target} == {"rpn_conv/weights", "bbox_pred/biases"}
 
 
 def test_groups_are_asked_for_and_only_where_they_are() -> None:
-    with pytest.raises(WeightsError, match="Choose with --group"):
-        pickle_plan(flat(initial_weights(groups=4)), ConvertOptions())
+    with pytest.raises(WeightsError, match="Choose one: `group` 0, 1"):
+        pickled.scheme(flat(initial_weights(groups=4)), None)
     with pytest.raises(WeightsError, match="these have 2"):
-        pickle_plan(flat(initial_weights(groups=1)), ConvertOptions(group=0))
+        pickled.scheme(flat(initial_weights(groups=1)), 0)
 
 
 def test_a_pickle_file_converts(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_pickle_file_converts(tmp_path: Path) -> None:
     assert result.info.sampling == PRESETS["gtea"]
     assert "object detection" in result.info.provenance["pretrained"]
     expected = torch.from_numpy(layers["conv1"]["weights"]).permute(3, 2, 0, 1)
-    assert torch.equal(result.network.conv1.weight, expected)
+    assert torch.equal(layer_state(result.network)["conv1.weight"], expected)
 
 
 def torchvision_forward(state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -154,14 +156,15 @@ def test_torchvision_resnet50(tmp_path: Path, suffix: str) -> None:
     assert result.info.network == NetworkConfig(stride_position="3x3")
     assert result.info.provenance["licence"] == "BSD-3-Clause"
     assert "offset" in result.info.provenance["pretrained"]
-    zero = [row.target for row in result.rows if "zero" in row.change]
+    zero = [origin.target for origin in result.origins if "zero" in origin.change]
     assert zero == ["conv1.bias"]
-    assert len([row for row in result.rows if row.source and row.target]) == 265  # 53 convolutions, 53 batch norms
-    assert torch.equal(result.network.res5c_branch2b.weight, state["layer4.2.conv2.weight"])
+    mapped = [origin for origin in result.origins if origin.source and origin.target]
+    assert len(mapped) == 265  # 53 convolutions, 53 batch norms
+    assert torch.equal(layer_state(result.network)["res5c_branch2b.weight"], state["layer4.2.conv2.weight"])
 
     rgb = torch.from_numpy(pictures(1, seed=3))
     maps: list[Tensor] = []
-    result.network.res5a_branch1.register_forward_pre_hook(lambda _, x: maps.append(x[0]))
+    module_of(result.network, "res5a_branch1").register_forward_pre_hook(lambda _, x: maps.append(x[0]))
     with torch.inference_mode():
         result.network.encoder(preprocess(rgb, result.info.preprocess, torch.float32))
         mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -173,14 +176,14 @@ def test_another_resnet_is_refused() -> None:
     state = {name: tensor.numpy() for name, tensor in torchvision_resnet50().items()}
     deep_stem = {("conv1.0.weight" if name == "conv1.weight" else name): array for name, array in state.items()}
     with pytest.raises(WeightsError, match=r"conv1\.weight, for conv1\.weight .* is missing"):
-        carry_out(resnet50_plan(in_memory(deep_stem)))
+        carry_out(resnet50.scheme(in_memory(deep_stem)))
 
 
 def test_our_own_training_checkpoint(tmp_path: Path) -> None:
     start = tmp_path / "start.safetensors"
     config = NetworkConfig(stride_position="3x3", num_classes=3)
     network = small_file(start, NetworkConfig(stride_position="3x3"), provenance={"source": "ImageNet"})
-    state = network.state_dict() | {"cls_score.weight": torch.ones(3, 1024), "cls_score.bias": torch.ones(3)}
+    state = layer_state(network) | {"cls_score.weight": torch.ones(3, 1024), "cls_score.bias": torch.ones(3)}
     torch.save({"state_dict": state, "epoch": 4}, tmp_path / "epoch4.pth")
     result = convert(tmp_path / "epoch4.pth", ConvertOptions(like=start, class_names=("a", "b", "c")))
     assert result.info.trained
@@ -214,5 +217,5 @@ def test_other_files_are_refused(tmp_path: Path, name: str, message: str) -> Non
 
 def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     torch.save(torchvision_resnet50(), tmp_path / "r.pth")
-    with pytest.raises(WeightsError, match="--group means nothing for a ResNet-50"):
+    with pytest.raises(WeightsError, match="`group` means nothing for a ResNet-50"):
         convert(tmp_path / "r.pth", ConvertOptions(group=0))

@@ -1,14 +1,13 @@
 """Names and layouts of the authors' TensorFlow graph, shared by its checkpoints and its pickled initial weights.
 
-Each of our keys is the layer name of the graph with PyTorch's parameter name, so the rule is a table of parameter names
-and a layout for each kind of layer. Layouts follow from the layer's name, never from a shape: the kernels of a
+Each of our names is the layer's name in the graph with PyTorch's parameter name, so the rule is a table of parameter
+names and a layout for each kind of layer. Layouts follow from the layer's name, never from a shape: the kernels of a
 deformable layer are stored (out, in, kh, kw), 512 x 512 x 3 x 3, and a swap of in and out would fit as well.
 """
 
 from __future__ import annotations
 
-from lcdc_extract.network.encoder import DEFORMABLE_BLOCKS
-from lcdc_extract.weights.convert.plan import KEEP, Change, Rule, transpose
+from lcdc_extract.weights.convert.scheme import KEEP, Change, Rule, transpose
 
 CONV = transpose(3, 2, 0, 1)
 """(kh, kw, in, out) -> (out, in, kh, kw)"""
@@ -17,7 +16,7 @@ CONV_3D = transpose(4, 3, 0, 1, 2)
 LINEAR = transpose(1, 0)
 """(in, out) -> (out, in)"""
 
-DEFORMABLE = tuple(f"res{block}_branch2b" for block in DEFORMABLE_BLOCKS)
+DEFORMABLE = ("res5a_branch2b", "res5b_branch2b", "res5c_branch2b")
 OFFSETS = tuple(f"{layer}_offset" for layer in DEFORMABLE)
 HEAD = (
     "conv_new_1",
@@ -37,7 +36,7 @@ BATCH_NORM_NAMES = {
 
 
 def rule(target: str) -> Rule:
-    """The rule of one of our keys: `res3a_branch2a.weight` is `res3a_branch2a/weights`, transposed."""
+    """The rule of one of our tensors: `res3a_branch2a.weight` is `res3a_branch2a/weights`, transposed."""
     layer, parameter = target.rsplit(".", 1)
     if is_batch_norm(layer):
         return Rule(f"{layer}/{BATCH_NORM_NAMES[parameter]}")

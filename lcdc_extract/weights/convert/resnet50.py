@@ -13,23 +13,24 @@ import numpy as np
 
 from lcdc_extract.config import NetworkConfig, PreprocessConfig
 from lcdc_extract.weights.convert import authors
-from lcdc_extract.weights.convert.plan import KEEP, Array, Change, Plan, Rule, Source
+from lcdc_extract.weights.convert.checkpoint import Array, Checkpoint
+from lcdc_extract.weights.convert.scheme import Change, Rule, Scheme
 from lcdc_extract.weights.file import WeightsInfo
 
+KIND = "ResNet-50"
 MEAN_255 = (123.675, 116.28, 103.53)
 """255 times the means (0.485, 0.456, 0.406) of R, G and B."""
 DEVIATION = (0.229, 0.224, 0.225)
 CONFIG = NetworkConfig(stride_position="3x3")
-FRESH = (*authors.HEAD, *authors.OFFSETS)
 
 
-def is_resnet50(source: Source) -> bool:
+def is_resnet50(checkpoint: Checkpoint) -> bool:
     """Whether a state dict names its layers as torchvision does."""
-    return "layer1.0.conv1.weight" in source.shapes
+    return "layer1.0.conv1.weight" in checkpoint.shapes
 
 
-def plan(source: Source) -> Plan:
-    """The plan of an open state dict."""
+def scheme(checkpoint: Checkpoint) -> Scheme:
+    """Offset layers and everything behind res5c start untrained."""
     info = WeightsInfo(
         trained=False,
         network=CONFIG,
@@ -39,7 +40,8 @@ def plan(source: Source) -> Plan:
             "input scale": f"1 / (255 * {DEVIATION}) is folded into conv1",
         },
     )
-    return Plan(source, info, rule, _left_out, FRESH, zero=("conv1.bias",))
+    untrained = (*authors.HEAD, *authors.OFFSETS)
+    return Scheme(KIND, checkpoint, info, rule, _left_out, may_be_fresh=untrained, zero=("conv1.bias",))
 
 
 def rule(target: str) -> Rule:
@@ -56,7 +58,7 @@ def rule(target: str) -> Rule:
     place = f"layer{int(stage) - 1}.{'abcdef'.index(block)}"
     if branch == "1":
         return Rule(f"{place}.downsample.{0 if kind == 'res' else 1}.{parameter}")
-    return Rule(f"{place}.{'conv' if kind == 'res' else 'bn'}{'abc'.index(branch[1]) + 1}.{parameter}", KEEP)
+    return Rule(f"{place}.{'conv' if kind == 'res' else 'bn'}{'abc'.index(branch[1]) + 1}.{parameter}")
 
 
 def _scale(kernel: Array) -> Array:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lcdc_extract.errors import WeightsError
-from lcdc_extract.weights.convert.plan import Array
+from lcdc_extract.weights.convert.checkpoint import Array
 from lcdc_extract.weights.limits import check_size
 
 DTYPE = re.compile(r"[<>|=]?[fiu][1248]")

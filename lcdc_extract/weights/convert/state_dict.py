@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lcdc_extract.errors import WeightsError
-from lcdc_extract.weights.convert.plan import Array, Source
+from lcdc_extract.weights.convert.checkpoint import Array, Checkpoint
 from lcdc_extract.weights.limits import check_pth, check_safetensors
 
 NESTED = "state_dict"
 """The key under which training programs keep the network beside the state of the optimiser."""
 
 
-def read_state_dict(path: Path) -> Source:
+def read_state_dict(path: Path) -> Checkpoint:
     """The tensors of a state dict, not copied until they are asked for.
 
     Raises:
@@ -31,7 +31,7 @@ def read_state_dict(path: Path) -> Source:
         array: Array = tensors[name].detach().float().numpy()
         return array
 
-    return Source({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read)
+    return Checkpoint({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

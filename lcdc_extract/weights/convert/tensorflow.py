@@ -12,9 +12,11 @@ import numpy as np
 from lcdc_extract.config import RELEASED
 from lcdc_extract.errors import WeightsError
 from lcdc_extract.weights.convert import authors
-from lcdc_extract.weights.convert.plan import Array, Plan, Source
+from lcdc_extract.weights.convert.checkpoint import Array, Checkpoint
+from lcdc_extract.weights.convert.scheme import Scheme
 from lcdc_extract.weights.file import WeightsInfo
 
+KIND = "TensorFlow checkpoint of the authors"
 SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
 
@@ -29,27 +31,19 @@ def is_checkpoint(path: Path) -> bool:
     return prefix.with_name(prefix.name + ".index").is_file()
 
 
-def plan(path: Path) -> Plan:
-    """290 variables of the released graph (with 18 classes), with or without what training left beside them."""
-    return plan_of(open_checkpoint(prefix_of(path)))
+def files_of(path: Path) -> list[Path]:
+    """The files of a checkpoint that hold its numbers, in order."""
+    prefix = prefix_of(path)
+    return [*sorted(prefix.parent.glob(f"{prefix.name}.data-*")), prefix.with_name(prefix.name + ".index")]
 
 
-def plan_of(source: Source) -> Plan:
-    """The plan of a checkpoint that is open."""
-    classes = source.shapes.get("cls_score/biases", (0,))[0]
-    config = dataclasses.replace(RELEASED, num_classes=classes)
-    variables = source.shapes.keys()
-    return Plan(
-        source, WeightsInfo(trained=True, network=config), authors.rule, lambda name: _left_out(name, variables)
-    )
-
-
-def open_checkpoint(prefix: Path) -> Source:
-    """Names and shapes of a checkpoint.
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Names and shapes of the checkpoint that `path` belongs to.
 
     Raises:
         WeightsError: `tensorflow` is not installed, a file is missing, or the checkpoint is damaged.
     """
+    prefix = prefix_of(path)
     try:
         from tensorflow.train import load_checkpoint  # a gigabyte that few users need
     except ImportError as error:
@@ -57,7 +51,7 @@ def open_checkpoint(prefix: Path) -> Source:
             f"{prefix} is a TensorFlow checkpoint, and reading it needs the tensorflow package ({error}). "
             "Install it once with: pip install 'lcdc-extract[tensorflow]'"
         ) from error
-    if not list(prefix.parent.glob(f"{prefix.name}.data-*")):
+    if len(files_of(prefix)) < 2:
         raise WeightsError(f"{prefix}.index has no {prefix.name}.data-* file beside it; both are needed")
     try:
         reader: Any = load_checkpoint(str(prefix))
@@ -71,18 +65,19 @@ def open_checkpoint(prefix: Path) -> Source:
         except Exception as error:
             raise WeightsError(f"{name} of {prefix} cannot be read: {error}. Copy the checkpoint again.") from error
 
-    return Source(shapes, read)
+    return Checkpoint(shapes, read)
 
 
-def _left_out(name: str, variables: Any) -> str | None:
-    if name.endswith("/Momentum") and name.removesuffix("/Momentum") in variables:
-        return "left out: state of the optimiser"
-    if name in ("global_step", "confusion_vid"):
-        return "left out: a record of training"
-    return None
+def scheme(checkpoint: Checkpoint) -> Scheme:
+    """290 variables of the released graph (with 18 classes), with or without what training left beside them."""
+    classes = checkpoint.shapes.get("cls_score/biases", (0,))[0]
+    info = WeightsInfo(trained=True, network=dataclasses.replace(RELEASED, num_classes=classes))
 
+    def left_out(name: str) -> str | None:
+        if name.endswith("/Momentum") and name.removesuffix("/Momentum") in checkpoint.shapes:
+            return "left out: state of the optimiser"
+        if name in ("global_step", "confusion_vid"):
+            return "left out: a record of training"
+        return None
 
-def files_of(path: Path) -> list[Path]:
-    """The files of a checkpoint that hold its numbers, in order."""
-    prefix = prefix_of(path)
-    return [*sorted(prefix.parent.glob(f"{prefix.name}.data-*")), prefix.with_name(prefix.name + ".index")]
+    return Scheme(KIND, checkpoint, info, authors.rule, left_out)

@@ -1,31 +1,35 @@
-"""Training checkpoints of this package: state dicts whose keys are the network's own."""
+"""Training checkpoints of this package: state dicts that name their layers as Table 4 does."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from lcdc_extract.config import PAPER
-from lcdc_extract.weights.convert.plan import ConvertOptions, Plan, Rule, Source
+from lcdc_extract.weights.convert.checkpoint import Checkpoint
+from lcdc_extract.weights.convert.scheme import Rule, Scheme
 from lcdc_extract.weights.file import WeightsInfo, read_info
 
+KIND = "training checkpoint"
 
-def is_ours(source: Source) -> bool:
+
+def is_ours(checkpoint: Checkpoint) -> bool:
     """Whether a state dict names its layers as Table 4 does."""
-    return "res2a_branch1.weight" in source.shapes
+    return "res2a_branch1.weight" in checkpoint.shapes
 
 
-def plan(source: Source, options: ConvertOptions) -> Plan:
-    """The plan of an open state dict: a paper network unless `options.like` says otherwise."""
-    like = read_info(options.like) if options.like else WeightsInfo(trained=True, network=PAPER)
-    classes = source.shapes.get("cls_score.bias", (0,))[0]
+def scheme(checkpoint: Checkpoint, like: Path | None) -> Scheme:
+    """Names stay; the network is the paper's unless the weights file `like` says otherwise."""
+    start = read_info(like) if like else WeightsInfo(trained=True, network=PAPER)
+    classes = checkpoint.shapes.get("cls_score.bias", (0,))[0]
     info = WeightsInfo(
         trained=True,
-        network=dataclasses.replace(like.network, num_classes=classes),
-        preprocess=like.preprocess,
-        sampling=like.sampling,
-        provenance={f"started from: {name}": text for name, text in like.provenance.items()},
+        network=dataclasses.replace(start.network, num_classes=classes),
+        preprocess=start.preprocess,
+        sampling=start.sampling,
+        provenance={f"started from: {name}": text for name, text in start.provenance.items()},
     )
-    return Plan(source, info, Rule, _left_out)
+    return Scheme(KIND, checkpoint, info, Rule, _left_out)
 
 
 def _left_out(name: str) -> str | None:
