@@ -77,8 +77,25 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def acquire(path: Path) -> BaseFileLock:
-    """Locks `path`, a file of its own that is made for it; `release()` it, or use it as a context manager.
+class Lock:
+    """A lock that is held; made by `acquire`. `release` it, or use it as a context manager."""
+
+    def __init__(self, held: BaseFileLock) -> None:
+        self._held = held
+
+    def release(self) -> None:
+        """Lets others have it; its file stays."""
+        self._held.release()
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def acquire(path: Path) -> Lock:
+    """Locks `path`, a file of its own that is made for it.
 
     The lock ends with the process, however that ends.
 
@@ -93,7 +110,7 @@ def acquire(path: Path) -> BaseFileLock:
         lock.acquire(timeout=_LOCK_SECONDS, poll_interval=_LOCK_SECONDS / 4)
     except Timeout:
         raise InUseError(str(path)) from None
-    return lock
+    return Lock(lock)
 
 
 def sha256_of(*paths: Path, on_block: Callable[[], None] | None = None) -> str:

@@ -44,7 +44,7 @@ HOMES = {
     "matplotlib": ("plots.py",),
     "tensorflow": ("weights/convert/tensorflow.py",),
     "safetensors": ("weights/",),
-    "filelock": ("files.py", "features/store.py"),
+    "filelock": ("files.py",),
     "tqdm": ("progress/",),
 }
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 
@@ -21,10 +21,7 @@ from lcdc_extract.features.assemble import assemble
 from lcdc_extract.features.part import Part, PartWriter
 from lcdc_extract.features.reader import video_ids
 from lcdc_extract.features.schema import ROW_DATASETS, SCHEMA, VIDEOS, RunRecord, VideoFailed, differences
-from lcdc_extract.files import UNFINISHED, InUseError, acquire, publish, write_text
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from lcdc_extract.files import UNFINISHED, InUseError, Lock, acquire, publish, write_text
 
 PART_CARDS = "[0-9a-f]" * 24 + ".json"
 RUN = "run.json"
@@ -156,7 +153,7 @@ class FeatureStore:
         """Leaves word for a later run whose parts these are, and whether they replace the output or join it."""
         write_text(self.parts / RUN, json.dumps({"identity": self.record.identity, "anew": anew}))
 
-    def _acquire(self) -> BaseFileLock:
+    def _acquire(self) -> Lock:
         path = self.parts / "lock"
         try:
             self.parts.mkdir(exist_ok=True)

@@ -100,7 +100,7 @@ def check_variant(entry: Entry, info: WeightsInfo) -> None:
     found = info.network.variant
     if found != entry.variant:
         raise WeightsError(
-            f"{entry.file} is a {found} network; its entry {entry.name!r} says {entry.variant}. If it is the right file, "
+            f"{entry.file} is a {found} network; its entry {entry.name!r} says {entry.variant}. If it is right, "
             "correct the entry."
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lcdc_extract.network.names import to_paper
 from lcdc_extract.train.optimizer import optimizer_of
 from lcdc_extract.train.recipe import AUTHORS, MODERN, RECIPES
 from tests.train.tiny import network
@@ -56,9 +57,9 @@ def test_weight_decay_falls_on_the_62_kernels() -> None:
     assert len(layers) == 62
     trained = network()
     optimizer = optimizer_of(trained, AUTHORS.phases[0], AUTHORS)
-    names = {id(parameter): name.removeprefix("lcdc.") for name, parameter in trained.named_parameters()}
-    decayed = {names[id(p)] for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
-    assert {name for name in decayed if not name.startswith("motion_classifier")} == {f"{one}.weight" for one in layers}
+    names = {id(parameter): name for name, parameter in to_paper(dict(trained.lcdc.named_parameters())).items()}
+    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert {names[one] for one in decayed & names.keys()} == {f"{one}.weight" for one in layers}
     assert sorted({group["weight_decay"] for group in optimizer.param_groups}) == pytest.approx([0, 5e-8])
     assert isinstance(optimizer, torch.optim.SGD)
     assert {group["momentum"] for group in optimizer.param_groups} == {0.9}
@@ -70,5 +71,5 @@ def test_rates_of_pretrained_and_offset_layers() -> None:
     relative = {id(p): group["relative"] for group in optimizer.param_groups for p in group["params"]}
     lcdc = trained.lcdc
     assert relative[id(lcdc.encoder.conv1.weight)] == 0.2
-    assert relative[id(lcdc.encoder.get_parameter("res5a_branch2b_offset.weight"))] == 0.02
+    assert relative[id(lcdc.encoder.res5.a.branch2b_offset.weight)] == 0.02
     assert relative[id(lcdc.head.fc_new_1.weight)] == 1.0

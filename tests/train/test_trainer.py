@@ -50,7 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     after_layout: dict[str, torch.Tensor] = {}
     modes: dict[str, list[bool]] = {"bn_conv1": [], "spacetime_bn1": []}
     for layer, seen in zip(
-        (trained.lcdc.encoder.bn_conv1, trained.lcdc.head.spacetime_bn1), modes.values(), strict=True
+        (trained.lcdc.encoder.bn_conv1, trained.lcdc.head.bn_spacetime_conv1), modes.values(), strict=True
     ):
         layer.register_forward_hook(lambda module, *_, seen=seen: seen.append(module.training))
 
@@ -104,10 +104,10 @@ def test_a_phase_moves_what_it_trains_and_nothing_else(finished: Finished) -> No
     before, after = finished.after_layout, state_by_part(finished.network)
     fresh = state_by_part(network())
     moved = {name for name in after if not torch.equal(before[name], after[name])}
-    assert {"encoder.conv1.weight", "encoder.res5a_branch2b_offset.weight", "head.fc_new_1.weight"} <= moved
-    assert {"head.cls_score.weight", "head.spacetime_bn1.running_mean", "motion_classifier.conv1.weight"} <= moved
-    assert "encoder.bn5a_branch2a.weight" in moved  # its statistics are stored, its scale is trained
-    assert not moved & {"layout_classifier.weight", "encoder.bn5a_branch2a.running_mean"}
+    assert {"encoder.conv1.weight", "encoder.res5.a.branch2b_offset.weight", "head.fc_new_1.weight"} <= moved
+    assert {"head.cls_score.weight", "head.bn_spacetime_conv1.running_mean", "motion_classifier.conv1.weight"} <= moved
+    assert "encoder.res5.a.bn_branch2a.weight" in moved  # its statistics are stored, its scale is trained
+    assert not moved & {"layout_classifier.weight", "encoder.res5.a.bn_branch2a.running_mean"}
     changed_by_layout = {name for name in before if not torch.equal(before[name], fresh[name])}
     assert {"encoder.conv1.weight", "encoder.bn_conv1.running_mean", "layout_classifier.weight"} <= changed_by_layout
     assert not changed_by_layout & {"head.fc_new_1.weight", "head.cls_score.weight", "motion_classifier.conv1.weight"}
