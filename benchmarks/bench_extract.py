@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,10 +56,10 @@ TARGETS = {
 """By measure; shown beside what was measured."""
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def timed(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     """Seconds and result."""
     started = time.perf_counter()
-    result = work()
+    result = work(*arguments)
     return time.perf_counter() - started, result
 
 
@@ -77,12 +76,12 @@ def streaming(rounds: int = 5) -> dict[str, Any]:
     chunk_seconds, snippet_seconds, rows, windows = [], [], [], []
     for turn in range(rounds + 2):
         chunk = frames[turn * CHUNK : (turn + 1) * CHUNK]
-        seconds, new = timed(lambda chunk=chunk: stream.push(network.encoder(chunk)))
+        seconds, new = timed(lambda frames: stream.push(network.encoder(frames)), chunk)
         rows.append(new.features)
         if turn >= 2:  # the first two fill the state and warm up
             chunk_seconds.append(seconds / CHUNK)
             start = turn * CHUNK - CHUNK
-            seconds, window = timed(lambda start=start: network(frames[start : start + CHUNK][None]))
+            seconds, window = timed(network, frames[start : start + CHUNK][None])
             snippet_seconds.append(seconds)
             windows.append((start + CHUNK // 2, window))
     found = torch.cat(rows)
@@ -165,9 +164,9 @@ def command_for(clip: Path, out: Path, code: str = COMMAND) -> list[str]:
 
 def peak_mib(process: subprocess.Popen[bytes]) -> float:
     """Largest sum of the resident memory of a process and its children, until it ends."""
-    peak, done = 0.0, threading.Event()
-    threading.Thread(target=lambda: (process.wait(), done.set()), daemon=True).start()
-    while not done.wait(0.5):
+    peak = 0.0
+    while process.poll() is None:
+        time.sleep(0.5)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         try:
             pids = [process.pid, *map(int, children.read_text().split())]
@@ -190,7 +189,7 @@ def resident_mib(pid: int) -> float:
 
 def main() -> None:
     """Runs the parts named on the command line, or all, and prints a table."""
-    parts = {"streaming": streaming, "overlap": overlap, "memory": memory}
+    parts: dict[str, Callable[[], dict[str, Any]]] = {"streaming": streaming, "overlap": overlap, "memory": memory}
     for name in sys.argv[1:] or parts:
         results = parts[name]()
         table = Table("measure", "value", "target", title=name, title_justify="left")

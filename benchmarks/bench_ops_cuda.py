@@ -52,7 +52,8 @@ def against_torchvision(dtype: torch.dtype, seconds: float) -> Iterator[Row]:
     from torchvision.ops import deform_conv2d
 
     def theirs(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
-        return deform_conv2d(x, offset, weight, padding=LC["padding"], dilation=LC["dilation"])
+        result: Tensor = deform_conv2d(x, offset, weight, padding=LC["padding"], dilation=LC["dilation"])
+        return result
 
     for backward in (False, True):
         ours = [inputs(BATCH, "cuda", dtype, backward) for _ in range(2)]

@@ -86,7 +86,7 @@ def encode_clips(weights: Weights, count: int, size: int) -> tuple[Tensor, Tenso
     for number in tqdm(range(count // phase.batch), desc="clips"):
         batch = draw_batch(phase, (CLIP_SEED, number), CPU)
         encoded = encode(weights, batch.frames.flatten(0, 1))
-        parts.append((*(x.unflatten(0, (phase.batch, CLIP_FRAMES)) for x in encoded), batch.labels))
+        parts.append((*(x.reshape(phase.batch, CLIP_FRAMES, *x.shape[1:]) for x in encoded), batch.labels))
     appearance, offsets, labels = (torch.cat(values) for values in zip(*parts, strict=True))
     return appearance, offsets, labels
 
@@ -108,7 +108,7 @@ def train_head(clips: tuple[Tensor, Tensor, Tensor], variant: str, steps: int) -
         scores = head.cls_score(features(head, head.reduce(*snippets)))
         loss = functional.cross_entropy(scores, labels[chosen, starts], label_smoothing=0.05)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
         optimizer.step()
         schedule.step()

@@ -87,7 +87,7 @@ def train(batches: int) -> dict[str, Classifier]:
         for name, view_of in INPUTS.items():
             loss = functional.cross_entropy(networks[name](view_of(snippets)), labels)
             optimizers[name].zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizers[name].step()
             rates[name].step()
             losses[name] = round(loss.item(), 2)

@@ -78,13 +78,13 @@ def plain_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, 
     return wrapped
 
 
-def as_options(text: str) -> str:
-    """A message of the library in the words of the command that runs.
+def as_options(text: str, command: Callable[..., Any] | None = None) -> str:
+    """A message of the library in the words of a command; None is the one that runs.
 
     The library names settings as Python does, `frame_step`, `decoder='av'` or `frames=False` in backquotes; where the
     command has such an option, that becomes --frame-step, --decoder av or --no-frames. Other backquotes stay.
     """
-    options = _OPTIONS.get()
+    options = _options_of(command) if command else _OPTIONS.get()
 
     def named(found: re.Match[str]) -> str:
         setting, value = found["setting"], found["value"]

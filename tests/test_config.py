@@ -51,7 +51,7 @@ def test_options_win_over_the_preset_and_the_preset_over_the_weights(
 
 
 def test_one_input_may_be_a_plain_string() -> None:
-    assert ExtractConfig("videos", "f.h5") == ExtractConfig(("videos",), Path("f.h5"))  # type: ignore[arg-type]
+    assert ExtractConfig("videos", "f.h5") == ExtractConfig(("videos",), Path("f.h5"))
 
 
 @pytest.mark.parametrize("network", [PAPER, RELEASED, NetworkConfig(offset_layout="per_tap", num_classes=18)])

@@ -37,7 +37,8 @@ def by_snippet(weights: Path, centres: list[int]) -> torch.Tensor:
 
 def test_rows_are_the_networks(extractor: Extractor, weights_file: Path) -> None:
     features = extractor.features(FRAMES)
-    assert (features.shape, features.dtype) == ((21, 1024), np.float32)
+    assert features.shape == (21, 1024)
+    assert features.dtype == np.dtype("float32")
     centres = [8, 10, 13]
     assert relative_l2(torch.from_numpy(features[centres]), by_snippet(weights_file, centres)) < 1e-5
     assert (features[:9] == features[0]).all()

@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """What each room may import besides itself; from the bottom up, so nobody imports from above."""
 DOORS = {"cli", "toolbox"}
-"""They open into every room, and nobody imports them."""
+"""They open into every room, and no room imports them; `lcdc inspect` speaks in the options of `lcdc-extract`."""
 
 HOMES = {
     "decord": ("video/decoders.py",),
@@ -119,7 +119,7 @@ def test_rooms_import_what_they_may() -> None:
     wrong = []
     for path, room, names in modules():
         inside = {name.split(".")[1] for name in names if name.startswith(PACKAGE + ".")} & (set(ROOMS) | DOORS)
-        allowed = set(ROOMS) | {room} if room in DOORS else ROOMS[room] | {room}
+        allowed = set(ROOMS) | DOORS if room == "toolbox" else ROOMS.get(room, set(ROOMS)) | {room}
         wrong += [f"{path} imports {target}" for target in sorted(inside - allowed)]
     assert wrong == []
 

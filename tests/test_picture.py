@@ -22,9 +22,10 @@ from typer.testing import CliRunner
 from lcdc_extract import ExtractConfig, extract, open_features, picture, plots, toolbox
 from lcdc_extract.config import NetworkConfig
 from lcdc_extract.features import VideoFeatures
+from lcdc_extract.files import sha256_of
 from lcdc_extract.picture import find_classifier, read_thumbnails, self_similarity, video_picture
 from lcdc_extract.video import DecoderPool, VideoSource
-from lcdc_extract.weights.file import WeightsInfo, save_weights, sha256_of
+from lcdc_extract.weights.file import WeightsInfo, save_weights
 from tests.clips import read_number, render_clip
 from tests.network.random_networks import random_lcdc
 
@@ -219,7 +220,7 @@ def test_videos_and_their_features_are_read_once(
 ) -> None:
     features: list[str] = []
     decoded: list[str] = []
-    read, decode = h5py.Dataset.__getitem__, picture.DecoderPool
+    read, decode = h5py.Dataset.__getitem__, DecoderPool
 
     def reading(dataset: h5py.Dataset, *arguments: Any, **options: Any) -> Any:
         features.append(dataset.name)

@@ -54,9 +54,10 @@ class LCDC(nn.Module):
 def fold_batch_norm(network: nn.Module) -> None:
     """Folds every batch norm `bn_X` into the convolution X beside it, in place."""
     for parent in network.modules():
-        for name, norm in list(parent.named_children()):
+        children = dict(parent.named_children())
+        for name, norm in children.items():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-                _fold(parent.get_submodule(name.removeprefix("bn_")), norm)
+                _fold(children[name.removeprefix("bn_")], norm)
                 setattr(parent, name, nn.Identity())
 
 

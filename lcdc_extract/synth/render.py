@@ -182,4 +182,4 @@ def _shape(scene: Scene, number: int) -> Shape:
 
 def _camera(scene: Scene, axes: int) -> Camera:
     """With so many axes behind (N, T)."""
-    return map_tensors(lambda t: t[(..., *(None,) * axes)], scene.camera)
+    return map_tensors(lambda t: t.reshape(*t.shape, *[1] * axes), scene.camera)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lcdc_extract.terminal import out, plain_errors
+from lcdc_extract.cli import lcdc_extract
+from lcdc_extract.terminal import as_options, out, plain_errors
 
 
 @plain_errors
@@ -28,7 +29,7 @@ def inspect(
     print_made_by(made_by)
     print_videos(videos)
     if failures:
-        print_failures([(failure.id, failure.reason) for failure in failures])
+        print_failures([(failure.id, as_options(failure.reason, lcdc_extract)) for failure in failures])
 
 
 def print_made_by(attributes: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.clips import render_clip
 
+TOOLBOX = "from lcdc_extract.toolbox import main; main()"
 COMMAND = [sys.executable, "-c", "from lcdc_extract.cli import main; main()"]
 
 
@@ -31,6 +32,36 @@ def wait_for(process: subprocess.Popen[str], kind: str, video: str) -> None:
         if event["event"] == kind and event["id"] == video:
             return
     raise AssertionError(f"no {kind} of {video}: {process.stderr.read() if process.stderr else ''}")
+
+
+def test_nobody_reads_the_events_any_more(tmp_path: Path) -> None:
+    """`lcdc-extract ... --json | head -1`: neither failed videos nor a bug, and nothing finished is lost."""
+    folder, out = tmp_path / "videos", tmp_path / "f.h5"
+    render_clip(folder / "a.mp4", num_frames=4)
+    render_clip(folder / "b.mp4", num_frames=40)
+    process = start(folder, out)
+    assert process.stdout is not None
+    wait_for(process, "VideoFinished", "a")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    again = subprocess.run(
+        [*COMMAND, str(folder), "--out", str(out), "--weights", "untrained"], capture_output=True, text=True, check=True
+    )
+    assert "1 already finished" in again.stderr
+
+
+def test_a_table_that_nobody_reads(tmp_path: Path) -> None:
+    """Rich prints it, in one piece, into a pipe that is closed."""
+    inspect = f"import sys; sys.argv = ['lcdc', 'doctor']; {TOOLBOX}"
+    process = subprocess.Popen([sys.executable, "-c", inspect], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    assert (process.wait(timeout=120), errors) == (141, b"")
 
 
 @pytest.mark.parametrize(

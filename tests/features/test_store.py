@@ -138,6 +138,24 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
         assert store.finished() == {}
 
 
+@pytest.mark.parametrize("damage", ["missing", "", "{", "[]", '{"identity": 3, "anew": false}'])
+def test_parts_of_a_run_that_nothing_describes(tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "feats.h5"
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [rows(5)])
+    run = tmp_path / "feats.h5.parts" / "run.json"
+    run.unlink()
+    if damage != "missing":
+        run.write_text(damage)
+    before = sorted(path.name for path in run.parent.iterdir() if path.suffix in (".rows", ".json"))
+    with pytest.raises(OutputError, match=r"run\.json, which says what the 1 finished videos .* cannot be read"):
+        FeatureStore(out, RECORD)
+    assert sorted(path.name for path in run.parent.iterdir() if path.suffix in (".rows", ".json")) == before
+    with FeatureStore(out, RECORD, overwrite=True) as store:
+        assert store.finished() == {}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
     with FeatureStore(tmp_path / "feats.h5", RECORD), pytest.raises(OutputError, match="another run is writing"):
         FeatureStore(tmp_path / "feats.h5", RECORD)

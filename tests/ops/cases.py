@@ -43,8 +43,9 @@ class Case:
         return Case(x, self.offset.to(device, offset_dtype or dtype), weight, bias, self.settings)
 
     def expected(self) -> Tensor:
-        arrays = [tensor.detach().double().cpu().numpy() for tensor in (self.x, self.offset, self.weight, self.bias)]
-        return torch.from_numpy(oracle.deform_conv2d(*arrays, self.settings))
+        tensors = (self.x, self.offset, self.weight, self.bias)
+        x, offset, weight, bias = (tensor.detach().double().cpu().numpy() for tensor in tensors)
+        return torch.from_numpy(oracle.deform_conv2d(x, offset, weight, bias, self.settings))
 
 
 def make_case(layout: str = "per_tap", border: str = "zero", batch: int = 2, seed: int = 0, **changes: Any) -> Case:

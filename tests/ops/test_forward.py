@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -77,7 +79,8 @@ def test_strided_views(device: str, implementation: str, layout: str) -> None:
         view = wide[tuple(slice(1, None, 2) for _ in tensor.shape)]
         return view.copy_(tensor)
 
-    views = Case(*(inside_a_wider_one(t) for t in (case.x, case.offset, case.weight, case.bias)), case.settings)
+    x, offset, weight, bias = map(inside_a_wider_one, (case.x, case.offset, case.weight, case.bias))
+    views = Case(x, offset, weight, bias, case.settings)
     last = torch.channels_last
     channels_last = Case(
         case.x.contiguous(memory_format=last),
@@ -155,7 +158,7 @@ def test_equations_12_14_and_15_agree(implementation: str, dilation: int) -> Non
     x, offset = case.x, case.offset * 0.3
     # Taps in the padding are the one difference: (15) has zero there, (12) reads at n + k + 0. Keep them apart from x.
     weight = torch.randn(6, 8, 3, 3, dtype=torch.float64)
-    options = {"padding": dilation, "dilation": dilation}
+    options: dict[str, Any] = {"padding": dilation, "dilation": dilation}
     wide = functional.pad(offset, (dilation,) * 4, value=-100.0)
     shifted = [
         wide[:, :, i * dilation : i * dilation + 7, j * dilation : j * dilation + 5] for i in range(3) for j in range(3)

@@ -83,7 +83,7 @@ class FakeLibrary(dict[str, Callable[..., Any]]):
 @pytest.mark.usefixtures("fresh")
 def test_the_device_that_is_asked_about_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "find_library", Path)
-    monkeypatch.setattr(library.ctypes, "CDLL", FakeLibrary)
+    monkeypatch.setattr("ctypes.CDLL", FakeLibrary)
     usable = f"native-cuda {lcdc_extract.__version__} (CUDA 13.0)"
     refused = "reference (liblcdc_cuda.so (CUDA 13.0) cannot run on cuda:1: lcdc_cuda_probe: no kernel image)"
     assert ops.implementation("cuda:0") == usable
@@ -101,7 +101,7 @@ def test_the_device_that_is_asked_about_is_probed(monkeypatch: pytest.MonkeyPatc
 def test_devices_without_kernels_and_unknown_choices() -> None:
     assert ops.implementation("meta") == "reference (there are no compiled kernels for meta)"
     with pytest.raises(OperatorError, match="`implementation` is 'fast'; expected one of auto, reference, native"):
-        ops.warp(X, OFFSET, implementation="fast")  # type: ignore[arg-type]
+        ops.warp(X, OFFSET, implementation="fast")
 
 
 @pytest.mark.timeout(600)

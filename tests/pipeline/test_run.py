@@ -16,6 +16,7 @@ from lcdc_extract import ExtractConfig, extract, open_features
 from lcdc_extract.config import PreprocessConfig
 from lcdc_extract.errors import OutputError
 from lcdc_extract.features import FeatureStore
+from lcdc_extract.network.lcdc import LCDC
 from lcdc_extract.network.preprocess import preprocess
 from lcdc_extract.pipeline import (
     Event,
@@ -28,6 +29,7 @@ from lcdc_extract.pipeline import (
     dry_run,
     prepare,
 )
+from lcdc_extract.weights import resolve
 from lcdc_extract.weights.file import load_weights
 from lcdc_extract.weights.resolve import FoundWeights
 from tests.clips import render_clip
@@ -137,6 +139,43 @@ def test_a_rerun_does_nothing_or_refuses(videos: Path, tmp_path: Path) -> None:
         extract(config)
     assert (tmp_path / "f.h5").stat().st_mtime_ns == before
     assert extract(ExtractConfig((str(clip),), tmp_path / "f.h5", weights="untrained", overwrite=True)).frames == 17
+
+
+def test_a_rerun_with_nothing_to_do_builds_no_network(
+    videos: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ExtractConfig((str(videos / "b.mkv"),), tmp_path / "f.h5", weights=str(weights_file), frame_step=6)
+    extract(config)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was built")
+
+    monkeypatch.setattr(resolve, "load_weights", refuse)
+    monkeypatch.setattr(LCDC, "__init__", refuse)
+    assert extract(config).already_finished == ("b",)
+    assert dry_run(config).frames_per_second == 0
+
+
+def test_the_list_of_inputs_is_stored_once(videos: Path, tmp_path: Path) -> None:
+    inputs = (str(videos / "b.mkv"), str(videos / "long" / "a.mp4"))
+    extract(ExtractConfig(inputs, tmp_path / "f.h5", weights="untrained", frame_step=12))
+    with open_features(tmp_path / "f.h5") as file:
+        assert json.loads(file.attributes["config"])["inputs"] == list(inputs)
+        for video in file.values():
+            stored = json.loads(video.attributes["config"])
+            assert stored["frame_step"] == 12
+            assert "inputs" not in stored
+
+
+def test_what_was_skipped_is_said(videos: Path, tmp_path: Path) -> None:
+    shutil.copy(videos / "b.mkv", tmp_path)
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    events: list[Event] = []
+    config = ExtractConfig((str(tmp_path),), tmp_path / "f.h5", weights="untrained", frame_step=12)
+    assert extract(config, events.append).ok
+    assert isinstance(events[0], RunStarted)
+    assert events[0].skipped == (f"{tmp_path}/gone.mp4 (a link to nothing)",)
+    assert dry_run(config).skipped == events[0].skipped
 
 
 def test_stopped_before_the_last_step(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

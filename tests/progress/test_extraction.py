@@ -55,7 +55,7 @@ def test_the_default_weights_are_not_for_real_scenes(capsys: pytest.CaptureFixtu
 
 def test_a_line_every_half_minute(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 0.0, 1.0, 10.0, 40.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     reporter = progress.Lines()
     for event in (STARTED, VideoStarted("a", 100), Progress("a", 10), Progress("a", 10)):
         reporter(event)

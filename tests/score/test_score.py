@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lcdc_extract import plots, toolbox
-from lcdc_extract.features import Failure, FeatureStore, RunRecord
+from lcdc_extract.features import FeatureStore, RunRecord, VideoFailed
 from lcdc_extract.features.reader import VideoFeatures
 from lcdc_extract.files import UNFINISHED
 from lcdc_extract.score import Scores
@@ -54,7 +54,7 @@ def data(tmp_path: Path) -> Path:
             edge = np.zeros(len(frames), np.bool_)
             writer.append({"features": features, "frame_index": frames, "time_seconds": frames / 10.0, "edge": edge})
             writer.finish(attributes | {"id": video})
-        store.publish([Failure("S3/broken", "broken.mp4", "no video stream")])
+        store.publish([VideoFailed("S3/broken", "broken.mp4", "no video stream")])
     (tmp_path / "mapping.txt").write_text("".join(f"{label} {name}\n" for label, name in enumerate(NAMES)))
     for video in VIDEOS:
         write_labels(tmp_path, video, [NAMES[label] for label in frame_labels(video)])

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from lcdc_extract.errors import ConfigError, LcdcError, OutputError
 from lcdc_extract.synth import videos, write
 from lcdc_extract.synth.actions import CLASSES
+from lcdc_extract.synth.encode import encode_mp4
 from lcdc_extract.synth.videos import draw_video, render_video
 from lcdc_extract.synth.write import SynthConfig, VideoRecord, bundles, write_set
 from lcdc_extract.toolbox import app
@@ -134,7 +135,7 @@ def test_a_set_grows_and_finished_videos_stay(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_stopped_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Any) -> None:
-    encode = write.encode_mp4
+    encode = encode_mp4
 
     def breaks_off(path: Path, chunks: Any, pixels: int, rate: float) -> None:
         if "0001" not in path.name:

@@ -19,7 +19,7 @@ from tests.train.tiny import write_labels
 
 def dataset(folder: Path, **options: Path) -> Dataset:
     options = {"labels": folder / "groundTruth"} | options
-    return read_dataset(TrainConfig(out=folder / "out", videos=folder / "videos", **options))  # type: ignore[arg-type]
+    return read_dataset(TrainConfig(out=folder / "out", videos=folder / "videos", **options))
 
 
 @pytest.fixture

@@ -119,4 +119,4 @@ def test_a_released_network_trains_on_small_views() -> None:
     scores = TrainingNetwork(lcdc)(torch.randn(1, 16, 3, 32, 32), (0,))
     scores.cls_score.sum().backward()
     assert scores.cls_score.shape == scores.motion.shape == (1, 1, 4)
-    assert lcdc.encoder.res5.a.branch2b.weight.grad.abs().sum() > 0
+    assert lcdc.encoder.get_parameter("res5.a.branch2b.weight").grad.abs().sum() > 0

@@ -19,6 +19,7 @@ from lcdc_extract.errors import TrainingError
 from lcdc_extract.features import open_features
 from lcdc_extract.files import UNFINISHED, acquire
 from lcdc_extract.pipeline import extract
+from lcdc_extract.synth.actions import CLASSES
 from lcdc_extract.train import synthetic
 from lcdc_extract.train.config import TrainConfig
 from lcdc_extract.train.events import (
@@ -177,7 +178,7 @@ def test_synthetic_actions_need_no_decoder(tmp_path: Path, monkeypatch: pytest.M
     small = [dataclasses.replace(phase, epochs=1, batch=2, size=64) for phase in SYNTHETIC_CPU.phases[:2]]
     monkeypatch.setitem(RECIPES, "synthetic-cpu", dataclasses.replace(SYNTHETIC_CPU, phases=tuple(small)))
     weights = load_weights(train(TrainConfig(out=tmp_path, recipe="synthetic-cpu", device="cpu")))
-    assert weights.info.class_names == synthetic.CLASSES
+    assert weights.info.class_names == CLASSES
     with (tmp_path / "history.csv").open() as file:
         frames, clips = csv.DictReader(file)
     assert frames["validation_iou"]

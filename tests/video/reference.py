@@ -10,11 +10,12 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoEvent, VideoOpened, VideoSource
+from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoOpened, VideoSource
 
 
 @dataclass
@@ -43,7 +44,7 @@ def decode_with_ffmpeg(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(pictures), np.array(times)
 
 
-def decode(path: Path, **options: object) -> Decoded:
+def decode(path: Path, **options: Any) -> Decoded:
     """Decodes one video through the pool; fails the test if that fails."""
     events = list(run([source(path)], **options))
     assert not isinstance(events[-1], DecodingFailed), events[-1].reason
@@ -54,14 +55,14 @@ def decode(path: Path, **options: object) -> Decoded:
     return Decoded(rgb, index, times, opened, ended)
 
 
-def failure(path: Path, **options: object) -> str:
+def failure(path: Path, **options: Any) -> str:
     """The reason the pool gives for a video that must fail."""
     last = list(run([source(path)], **options))[-1]
     assert isinstance(last, DecodingFailed), last
     return last.reason
 
 
-def run(sources: Iterable[VideoSource], **options: object) -> Iterable[VideoEvent | tuple]:
+def run(sources: Iterable[VideoSource], **options: Any) -> Iterable[Any]:
     """The pool's events; chunks are copied to (rgb, index, times, source) and released at once."""
     with DecoderPool(list(sources), **options) as pool:
         for event in pool:

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +43,13 @@ def copies(path: Path, count: int) -> list[VideoSource]:
     return [VideoSource(f"video{i}", path) for i in range(count)]
 
 
-def first_chunk(events: object) -> FrameChunk:
+def first_chunk(events: Iterable[VideoEvent]) -> FrameChunk:
     return next(event for event in events if isinstance(event, FrameChunk))
 
 
-def drain(events: object) -> list[VideoEvent]:
+def drain(events: Iterable[VideoEvent]) -> list[VideoEvent]:
     """The remaining events, chunks released and left out."""
-    rest = []
+    rest: list[VideoEvent] = []
     for event in events:
         if isinstance(event, FrameChunk):
             event.release()

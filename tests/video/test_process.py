@@ -36,6 +36,7 @@ with DecoderPool([VideoSource(str(i), Path(sys.argv[1])) for i in range(2)], tim
 SPIN = """
 import os
 from pathlib import Path
+os.nice(19)  # two of them on two cores: everybody else still gets a turn
 Path(__file__).with_name(f"{os.getpid()}.spins").touch()
 while True:
     pass

@@ -22,7 +22,7 @@ def select(times: list[float], **options: float) -> list[int]:
 
 def select_by_brute_force(times: list[float], fps: float) -> list[int]:
     """For each target the first of the frames that are nearest, give or take a tie."""
-    chosen = []
+    chosen: list[int] = []
     half_interval = (times[-1] - times[-2]) / 2 if len(times) > 1 else 0.0
     for k in itertools.count():
         target = times[0] + k / fps

@@ -182,7 +182,7 @@ def test_a_process_that_cannot_be_killed_is_left_behind(clip: Path, monkeypatch:
         chunk = next(event for event in events if isinstance(event, FrameChunk))
         process = pool._children[0]._process
         process.send_signal(signal.SIGSTOP)
-        pool._children[0]._process = Unkillable(process)
+        pool._children[0]._process = Unkillable(process)  # type: ignore[assignment]
         chunk.release()
         pool._timeout_seconds = 1.0  # for this child only: others may need longer to start on a busy machine
         failed = next(event for event in events if not isinstance(event, FrameChunk) or event.release())
@@ -201,7 +201,7 @@ def test_leaving_does_not_wait_for_processes_that_cannot_be_killed(clip: Path, m
         next(iter(pool))
         processes = [child._process for child in pool._children]
         for child in pool._children:
-            child._process = Unkillable(child._process)
+            child._process = Unkillable(child._process)  # type: ignore[assignment]
     for process in processes:
         process.kill()
         process.wait()
@@ -210,7 +210,7 @@ def test_leaving_does_not_wait_for_processes_that_cannot_be_killed(clip: Path, m
 def test_a_process_that_hangs_up_and_does_not_end() -> None:
     child = Child()
     process = child._process
-    child._process = Unkillable(process)
+    child._process = Unkillable(process)  # type: ignore[assignment]
     assert child.why_dead(within_seconds=0.1) == "hung up without ending"
     child.kill()
     process.kill()

@@ -129,8 +129,10 @@ def torchvision_forward(state: dict[str, Tensor], x: Tensor) -> Tensor:
     """ResNet-50 as torchvision runs it, from its state dict, to the end of layer3."""
 
     def norm(name: str, x: Tensor) -> Tensor:
-        parts = (state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-        return functional.batch_norm(x, *parts, eps=1e-5)
+        mean, var, weight, bias = (
+            state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return functional.batch_norm(x, mean, var, weight, bias, eps=1e-5)
 
     x = functional.conv2d(x, state["conv1.weight"], stride=2, padding=3)
     x = functional.max_pool2d(norm("bn1", x).relu(), 3, stride=2, padding=1)

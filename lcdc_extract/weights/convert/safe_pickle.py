@@ -77,7 +77,8 @@ def _from_bytes(content: Any, dtype: Any, shape: Any, order: str = "C") -> Array
     count = math.prod(int(size) for size in shape)
     if count * dtype.dtype.itemsize != len(content):
         raise WeightsError(f"an array of shape {tuple(shape)} comes with {len(content)} bytes")
-    return np.frombuffer(content, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+    array: Array = np.frombuffer(content, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+    return array
 
 
 def _buffer_array(content: Any, dtype: Any, shape: Any, order: str = "C", axes: Any = None) -> _Array:
