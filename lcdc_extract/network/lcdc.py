@@ -44,6 +44,7 @@ class LCDC(nn.Module):
         network = copy.deepcopy(self).requires_grad_(False)
         fold_batch_norm(network)
         network = network.to(device, dtype)
+        # The faster layout on CPUs, docs/operator.md has by how much; and that of the operator's kernels.
         network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in network.modules():
             if isinstance(module, DeformableBottleneck):

@@ -112,16 +112,12 @@ def _print_stages(origins: Sequence[TensorOrigin]) -> None:
 def _print_exceptions(origins: Sequence[TensorOrigin]) -> None:
     from lcdc_extract.weights.convert.summary import exceptions
 
-    shown = table(
-        "what did not simply come over", "what", "tensors", "numbers", "names", numbers=("tensors", "numbers")
-    )
     for reason, tensors in exceptions(origins).items():
         names = [origin.target or origin.source for origin in tensors]
         rest = f", and {len(names) - FIRST_NAMES} more (--verbose)" if len(names) > MOST_NAMES else ""
         listed = ", ".join(names[:FIRST_NAMES] if rest else names)
-        shown.add_row(reason, *_counts(tensors), listed + rest)
-    if shown.row_count:
-        out.print(shown)
+        count, numbers = _counts(tensors)
+        out.print(f"{reason}: {count} tensors, {numbers} numbers: {listed}{rest}", soft_wrap=True)
 
 
 def _print_origins(origins: Sequence[TensorOrigin]) -> None:

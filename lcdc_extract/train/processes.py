@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -33,11 +34,15 @@ class Processes:
     def parallel(self, module: nn.Module) -> nn.Module:
         """`module`, wrapped so that backward averages the gradients over all processes; alone, as it is.
 
-        Wrap it anew when other parameters are trained. It then starts alike everywhere, as the first process has it.
-        Running statistics of batch norm stay each process's own, for `average`: broadcasting them at every step would
-        keep those of the first process and throw away what the others saw.
+        Wrap it anew when other parameters are trained, and keep the wrapper while it trains. Parameters then start as
+        the first process has them. Running statistics of batch norm are left to `average`: broadcasting them in every
+        step would keep those of the first process and throw away what the others saw.
         """
-        return DistributedDataParallel(module, broadcast_buffers=False) if self.count > 1 else module
+        if self.count == 1:
+            return module
+        with warnings.catch_warnings():  # torch 2.13 has a new name for it, which 2.6 does not know
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(module, broadcast_buffers=False)
 
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Replaces each floating point tensor by its mean over all processes, in place."""

@@ -53,11 +53,15 @@ def check_gradients(phase: Phase, processes: Processes) -> None:
         alone.append([parameter.grad for parameter in trained.parameters() if parameter.requires_grad])
     trained = network()
     optimizer_of(trained, phase, recipe)
-    processes.parallel(Objective(trained, phase, recipe, mean))(batch_of(phase, processes.rank)).loss.backward()
+    parallel = processes.parallel(Objective(trained, phase, recipe, mean))
+    parallel(batch_of(phase, processes.rank)).loss.backward()
     together = [parameter.grad for parameter in trained.parameters() if parameter.requires_grad]
+    differing = 0
     for found, *parts in zip(together, *alone, strict=True):
-        torch.testing.assert_close(found, torch.stack(parts).mean(dim=0), rtol=1e-4, atol=1e-6)
-        assert not torch.equal(*parts)
+        expected = torch.stack(parts).mean(dim=0)
+        assert (found - expected).norm() <= 1e-5 * expected.norm()
+        differing += not torch.equal(*parts)
+    assert differing > len(together) / 2  # the last batch norm of a residual branch starts at 0, and stops gradients
 
 
 def batch_of(phase: Phase, rank: int) -> Batch:

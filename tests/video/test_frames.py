@@ -19,7 +19,7 @@ both_decoders = pytest.mark.parametrize("decoder", ["decord", "av"])
 
 VARIABLE_TICKS = np.cumsum([0, *[10, 20, 50, 10, 40, 200] * 6])[:36].tolist()
 
-EXACT = {
+EXACT: dict[str, tuple[str, dict[str, Any]]] = {
     "h264-b-frames": ("a.mp4", {"b_frames": 3}),
     "h264-with-audio": ("a.mp4", {"audio": True}),
     "h264-mkv-without-frame-count": ("a.mkv", {}),
@@ -128,7 +128,9 @@ def test_frames_before_the_edit_list_are_not_shown(decoder: str, tmp_path: Path)
 
 @both_decoders
 def test_what_the_container_says(decoder: str, tmp_path: Path) -> None:
-    info = decode(render_clip(tmp_path / "a.mp4"), decoder=decoder).opened.info
+    found = decode(render_clip(tmp_path / "a.mp4"), decoder=decoder)
+    info = found.opened.info
+    assert found.ended.info == info
     assert (info.width, info.height, info.fps, info.frames_expected) == (64, 48, 25.0, 30)
     assert info.decoder.startswith(f"{decoder} ")
     assert probe([source(tmp_path / "a.mp4")], decoder=decoder) == {"a": info}

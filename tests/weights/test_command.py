@@ -16,8 +16,9 @@ from lcdc_extract.config import PRESETS
 from lcdc_extract.files import sha256_of
 from lcdc_extract.toolbox import app
 from lcdc_extract.weights import measure
-from lcdc_extract.weights.file import read_info
-from tests.weights.samples import small_file, torchvision_resnet50
+from lcdc_extract.weights.file import layer_state, read_info
+from lcdc_extract.weights.registry import package_folder, user_folder
+from tests.weights.samples import initial_weights, small_file, torchvision_resnet50, write_pickle
 from tests.weights.test_registry import fields, register
 
 
@@ -25,7 +26,7 @@ def lcdc(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["weights", *map(str, arguments)])
 
 
-def test_convert_prints_every_name(tmp_path: Path) -> None:
+def test_convert_says_where_the_numbers_came_from(tmp_path: Path) -> None:
     source, out = tmp_path / "resnet50.safetensors", tmp_path / "w.safetensors"
     state = torchvision_resnet50()
     save_file(state, source)
@@ -33,8 +34,22 @@ def test_convert_prints_every_name(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     flat = re.sub(r"[\s│┃]", "", result.output)  # names may be folded over two lines
     assert "265mapped,55leftout," in flat
-    assert "untrained,seed0" in flat
     assert "NO:featuresofthisnetworkmeannothinguntilitistrained" in flat
+    assert result.output.count("\n") < 120  # a row for each of 341 names takes more
+    rows = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in result.output.splitlines()]
+    assert ["conv1", "5", "9,664", "1", "64"] in rows  # 64 x 3 x 7 x 7 and 4 x 64 mapped, a bias that is new
+    assert ["conv4x", "95", "7,118,848"] in rows  # layer3 has 7,098,368 parameters, and 2 x 10,240 statistics
+    assert ["offsets", "0", "0", "6", "27,654"] in rows
+    lines = result.output.splitlines()
+    assert "zero: the source has no such term: 1 tensors, 64 numbers: conv1.bias" in lines
+    assert "input channels / (255 * deviation): 1 tensors, 9,408 numbers: conv1.weight" in lines
+    assert "left out: the classes of ImageNet: 2 tensors, 2,049,000 numbers: fc.bias, fc.weight" in lines
+    (fresh,) = (line for line in lines if line.startswith("untrained, seed 0: 22 tensors"))
+    assert "res5b_branch2b_offset.bias" in fresh
+    assert "spacetime_bn2.running_var" in fresh
+    assert any(line.endswith("and 50 more (--verbose)") for line in lines)
+    verbose = lcdc("convert", source, "--out", tmp_path / "other.safetensors", "--verbose")
+    assert "layer4.2.bn3.num_batches_tracked" in re.sub(r"[\s│┃]", "", verbose.output)
     assert read_info(out).sampling == PRESETS["50salads"]
     assert read_info(out).provenance["licence"] == "BSD-3-Clause"
     assert read_info(out).provenance["source_sha256"] == sha256_of(source)
@@ -47,8 +62,8 @@ def test_convert_prints_every_name(tmp_path: Path) -> None:
 def test_convert_stores_class_names(tmp_path: Path) -> None:
     network = small_file(tmp_path / "start.safetensors")
     heads = {"cls_score.weight": torch.ones(2, 1024), "cls_score.bias": torch.ones(2)}
-    torch.save(network.state_dict() | heads, tmp_path / "epoch.pth")
-    (tmp_path / "labels.txt").write_text("cut tomato\n\npeel cucumber\n")
+    torch.save(layer_state(network) | heads, tmp_path / "epoch.pth")
+    (tmp_path / "labels.txt").write_text("\ufeffcut tomato\n\npeel cucumber\n", encoding="utf-8")  # as some editors do
     out = tmp_path / "w.safetensors"
     result = lcdc("convert", tmp_path / "epoch.pth", "--out", out, "--classes", tmp_path / "labels.txt")
     assert result.exit_code == 0, result.output
@@ -60,7 +75,7 @@ def test_convert_stores_class_names(tmp_path: Path) -> None:
     [
         (["--out", "w.bin"], "ends in .safetensors"),
         (["--out", "nowhere/w.safetensors"], "is not there"),
-        (["--out", "w.safetensors", "--preset", "salad"], "the presets are 50salads, gtea"),
+        (["--out", "w.safetensors", "--preset", "salad"], "--preset is 'salad'; the presets are 50salads, gtea"),
         (["--out", "w.safetensors", "--classes", "none.txt"], "cannot be read"),
         (["--out", "w.safetensors"], "source.pth is not there"),
     ],
@@ -94,9 +109,13 @@ def test_list_and_verify(own_folders: Path) -> None:
     small_file(path)
     away = fields(path, file="far.safetensors", url="https://weights.invalid/far.safetensors")
     register(own_folders, lab=fields(path), far=away)
+    register(user_folder(), lab=fields(path))
     listed = lcdc("list").output
-    assert "lab" in listed
-    assert "far" in listed
+    shown = re.sub(r"[\s│┃]", "", listed)
+    places = [str(folder / "registry.toml") for folder in (own_folders, user_folder(), package_folder())]
+    assert [shown.index(place) for place in places] == sorted(shown.index(place) for place in places)
+    assert shown.index("nothere:lcdcweightsfetchfar") < shown.index(places[1]) < shown.index("hiddenbytheentryabove")
+    assert str(path) in shown
     good = lcdc("verify")
     assert good.exit_code == 0
     assert "2 of 2 are good" in good.output  # the default weights are the other
@@ -104,11 +123,21 @@ def test_list_and_verify(own_folders: Path) -> None:
     register(own_folders, lab=fields(path, sha256="0" * 64))
     bad = lcdc("verify")
     assert bad.exit_code == 2
-    assert "failed  lab" in bad.output
+    assert re.search(r"failed\W+lab", bad.output)
     for command in ("info", "fetch", "verify"):
         missing = lcdc(command, "nobody")
         assert missing.exit_code == 2
         assert "nobody" in missing.output
+
+
+def test_options_are_named_as_they_are_typed(tmp_path: Path) -> None:
+    write_pickle(tmp_path / "init.pkl", initial_weights(groups=4))
+    out = tmp_path / "w.safetensors"
+    asked = lcdc("convert", tmp_path / "init.pkl", "--out", out)
+    assert asked.exit_code == 2
+    assert "Choose one: --group 0, 1, 2 or 3" in asked.output
+    useless = lcdc("convert", tmp_path / "init.pkl", "--out", out, "--like", out)
+    assert "--like means nothing for a pickle of the authors' initial weights" in useless.output
 
 
 def test_help_does_not_wait_for_torch() -> None:

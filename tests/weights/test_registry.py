@@ -12,7 +12,15 @@ from lcdc_extract.errors import WeightsError
 from lcdc_extract.files import sha256_of
 from lcdc_extract.weights import registry as registry_module
 from lcdc_extract.weights import resolve
-from lcdc_extract.weights.registry import cache_folder, find_file, package_folder, read_registry, registry
+from lcdc_extract.weights.registry import (
+    cache_folder,
+    find_file,
+    package_folder,
+    read_registry,
+    registries,
+    registry,
+    user_folder,
+)
 from lcdc_extract.weights.resolve import resolve_weights
 from tests.weights.samples import small_file
 
@@ -36,6 +44,7 @@ def fields(path: Path, **changes: Any) -> dict[str, Any]:
 
 
 def register(folder: Path, **entries: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     lines = ['schema = "lcdc-registry/1"']
     for name, values in entries.items():
         lines.append(f'[weights."{name}"]')
@@ -74,7 +83,7 @@ def test_the_digest_is_checked_before_anything_is_parsed(own_folders: Path, weig
 def test_the_entry_must_say_the_right_variant(own_folders: Path, weights_file: Path) -> None:
     shutil.copy(weights_file, own_folders)
     register(own_folders, lab=fields(weights_file, variant="released"))
-    with pytest.raises(WeightsError, match="is a paper network; its entry says released"):
+    with pytest.raises(WeightsError, match=r"is a paper network; its entry .* says released\. If it is right"):
         resolve_weights("lab")
 
 
@@ -82,19 +91,21 @@ def test_order_of_places(
     own_folders: Path, tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = tmp_path / "shipped"
-    for folder in (shipped, cache_folder(), own_folders):
+    for folder in (shipped, cache_folder(), user_folder(), own_folders):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(weights_file, folder)
     monkeypatch.setattr(registry_module, "package_folder", lambda: shipped)
     register(shipped, lab=fields(weights_file, trained_on="shipped"))
-    for folder in (own_folders, shipped, cache_folder()):
+    for folder in (own_folders, user_folder(), shipped, cache_folder()):
         assert find_file(registry()["lab"]) == folder / "lab.safetensors"
         (folder / "lab.safetensors").unlink()
     assert find_file(registry()["lab"]) is None
     with pytest.raises(WeightsError, match=r"lab is registered, but its file lab\.safetensors is not on this machine"):
         resolve_weights("lab")
-    register(own_folders, lab=fields(weights_file, trained_on="my own"))
-    assert registry()["lab"].trained_on == "my own"
+    for folder, owner in ((user_folder(), "mine"), (own_folders, "the lab's")):
+        register(folder, lab=fields(weights_file, trained_on=owner))
+        assert registry()["lab"].trained_on == owner
+    assert list(registries()) == [folder / "registry.toml" for folder in (own_folders, user_folder(), shipped)]
 
 
 def test_a_path_wins_and_an_unregistered_file_needs_no_entry(
@@ -133,7 +144,7 @@ def test_the_default(own_folders: Path, weights_file: Path) -> None:
         ({"size": 0}, "a number of bytes"),
         ({"size": "10"}, "expected int"),
         ({"size": True}, "expected int"),
-        ({"variant": "other"}, "one of paper, released"),
+        ({"variant": "other"}, "one of paper, released, custom"),
         ({"colour": "red"}, r"unknown fields \['colour'\]"),
         ({"name": "other"}, r"unknown fields \['name'\]"),
     ],
