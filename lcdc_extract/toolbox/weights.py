@@ -37,6 +37,10 @@ def convert(
     preset: Annotated[str | None, typer.Option(help=f"Sampling to store: {', '.join(PRESETS)}.")] = None,
     group: Annotated[int | None, typer.Option(min=0, max=3, help="Group to take from 72-channel offsets.")] = None,
     like: Annotated[Path | None, typer.Option(help="Weights file that a training checkpoint started from.")] = None,
+    antialias: Annotated[
+        bool | None,
+        typer.Option(help="Smooth frames when they are made smaller, as newer scikit-image does. [default: no]"),
+    ] = None,
     trained_on: Annotated[str, typer.Option(help="Training data, for the record.")] = "not stated",
     licence: Annotated[str, typer.Option(help="Licence of the source, for the record.")] = "not stated",
     drop: Annotated[list[str] | None, typer.Option(help="Leave out this source name. Repeatable.")] = None,
@@ -57,6 +61,7 @@ def convert(
         class_names=names,
         sampling=PRESETS[preset] if preset else None,
         group=group,
+        antialias=antialias,
         like=like,
         trained_on=trained_on,
         licence=licence,

@@ -23,7 +23,7 @@ from tests.weights.test_registry import fields, register
 
 
 def lcdc(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["weights", *map(str, arguments)])
+    return CliRunner(env={"COLUMNS": "300"}).invoke(app, ["weights", *map(str, arguments)])
 
 
 def test_convert_says_where_the_numbers_came_from(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lcdc_extract.config import SamplingDefaults
+from lcdc_extract.config import PreprocessConfig, SamplingDefaults
 from lcdc_extract.errors import WeightsError
 from lcdc_extract.files import sha256_of
 from lcdc_extract.network.lcdc import LCDC
@@ -32,6 +32,8 @@ class ConvertOptions:
     sampling: SamplingDefaults | None = None
     group: int | None = None
     """Deformable group (0..3) whose offsets are taken from 72-channel offset layers."""
+    antialias: bool | None = None
+    """Whether frames are smoothed when they are made smaller; None takes what the source's family does."""
     like: Path | None = None
     """A weights file whose network, preprocessing and sampling a bare training checkpoint has."""
     trained_on: str = "not stated"
@@ -63,9 +65,14 @@ def convert(path: Path, options: ConvertOptions) -> Conversion:
         scheme.info,
         class_names=options.class_names,
         sampling=options.sampling or scheme.info.sampling,
+        preprocess=_preprocess(scheme.info.preprocess, options),
         provenance=_provenance(path, scheme, options),
     )
     return Conversion(network, info, origins)
+
+
+def _preprocess(usual: PreprocessConfig, options: ConvertOptions) -> PreprocessConfig:
+    return usual if options.antialias is None else dataclasses.replace(usual, antialias=options.antialias)
 
 
 def _scheme(path: Path, options: ConvertOptions) -> Scheme:
