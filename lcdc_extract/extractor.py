@@ -182,6 +182,7 @@ class FrameStream:
         self._stream = extractor.feature_stream()
         self._size: tuple[int, ...] | None = None
         self._received = 0
+        self._ended = False
 
     @property
     def lag_frames(self) -> int:
@@ -196,8 +197,9 @@ class FrameStream:
         """Takes the next frames, one (H, W, 3) or several (T, H, W, 3), uint8 RGB; returns the rows now certain.
 
         Raises:
-            FrameError: a frame is of another kind, or another size than those before.
+            FrameError: a frame is of another kind, or another size than those before; or the stream has ended.
         """
+        self._check_open()
         rgb = self._checked(frames)
         step, size = self._extractor.sampling.frame_step, self._extractor.batch_size
         sampled = rgb[-self._received % step :: step]
@@ -205,7 +207,7 @@ class FrameStream:
         found = []
         with self._extractor.running():
             for first in range(0, len(sampled), size):
-                batch = np.ascontiguousarray(sampled[first : first + size])
+                batch = np.require(sampled[first : first + size], requirements=["C", "W"])
                 found.append(self._stream.push(self._extractor.encode(self._extractor.preprocess(batch))))
         return self._join(found)
 
@@ -213,17 +215,23 @@ class FrameStream:
         """The source has ended: returns the rows that were waiting for more frames.
 
         Raises:
-            FrameError: no frame was pushed.
+            FrameError: no frame was pushed, or the stream has ended before.
         """
         return self.end()[0]
 
     def end(self) -> tuple[FrameFeatures, Padding]:
         """As `finish`, and what was repeated to give the frames their rows."""
+        self._check_open()
         if not self._received:
             raise FrameError("there were no frames; expected at least one")
+        self._ended = True
         with self._extractor.running():
             rows, padding = self._stream.finish()
         return self._join([rows]), padding
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise FrameError("the stream has ended; make another one for further frames")
 
     def _checked(self, frames: Any) -> Frames:
         rgb = np.asarray(frames)

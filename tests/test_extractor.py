@@ -134,6 +134,26 @@ def test_a_stream_keeps_one_size(extractor: Extractor) -> None:
         stream.push(FRAMES[2][:40])
 
 
+def test_an_ended_stream_takes_no_more(extractor: Extractor) -> None:
+    stream = extractor.stream()
+    stream.push(FRAMES[:2])
+    assert len(stream.finish()) == 2
+    with pytest.raises(FrameError, match="has ended"):
+        stream.push(FRAMES[2])
+    with pytest.raises(FrameError, match="has ended"):
+        stream.finish()
+
+
+def test_any_view_of_frames_will_do(extractor: Extractor) -> None:
+    """Read-only, mirrored, as OpenCV's colours come, and as torch has them."""
+    few = FRAMES[:3].copy()
+    few.flags.writeable = False
+    expected = extractor.features(few)
+    bgr = np.ascontiguousarray(few[..., ::-1])
+    for same in (bgr[..., ::-1], torch.tensor(few), list(few), np.asfortranarray(few)):
+        np.testing.assert_array_equal(extractor.features(same), expected)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

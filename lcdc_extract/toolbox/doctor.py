@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import typer
 
 from lcdc_extract import __version__
-from lcdc_extract.terminal import BAD_INPUT, out
+from lcdc_extract.terminal import BAD_INPUT, out, plain_errors
 
 State = Literal["ok", "note", "missing"]
 COLOURS: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
@@ -54,6 +54,7 @@ PACKAGES = (
 )
 
 
+@plain_errors
 def doctor() -> None:
     """Check versions, devices, the operator, decoders and write access; say how to get what is missing."""
     from rich.table import Table

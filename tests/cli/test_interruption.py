@@ -38,7 +38,7 @@ def test_nobody_reads_the_events_any_more(tmp_path: Path) -> None:
     """`lcdc-extract ... --json | head -1`: neither failed videos nor a bug, and nothing finished is lost."""
     folder, out = tmp_path / "videos", tmp_path / "f.h5"
     render_clip(folder / "a.mp4", num_frames=4)
-    render_clip(folder / "b.mp4", num_frames=40)
+    render_clip(folder / "b.mp4", num_frames=400)
     process = start(folder, out)
     assert process.stdout is not None
     wait_for(process, "VideoFinished", "a")
@@ -47,6 +47,7 @@ def test_nobody_reads_the_events_any_more(tmp_path: Path) -> None:
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
+    render_clip(folder / "b.mp4", num_frames=3)
     again = subprocess.run(
         [*COMMAND, str(folder), "--out", str(out), "--weights", "untrained"], capture_output=True, text=True, check=True
     )
@@ -55,8 +56,8 @@ def test_nobody_reads_the_events_any_more(tmp_path: Path) -> None:
 
 def test_a_table_that_nobody_reads(tmp_path: Path) -> None:
     """Rich prints it, in one piece, into a pipe that is closed."""
-    inspect = f"import sys; sys.argv = ['lcdc', 'doctor']; {TOOLBOX}"
-    process = subprocess.Popen([sys.executable, "-c", inspect], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = f"import sys; sys.argv = ['lcdc', 'weights', 'list']; {TOOLBOX}"
+    process = subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

@@ -157,16 +157,20 @@ def test_fps_on_a_variable_rate_repeats_and_says_so(decoder: str, tmp_path: Path
     assert (found.ended.counts.frames_sampled, found.ended.counts.frames_repeated) == (5, 2)
 
 
-CLIPS = Path(os.environ.get("LCDC_CLIPS") or Path(__file__).parents[2].parent / "shared" / "clips")
+ROOT = Path(__file__).parents[2]
+OPTIONAL = Path(os.environ.get("LCDC_CLIPS") or ROOT.parent / "shared" / "clips")
+OPTIONAL_CLIPS = {OPTIONAL / "indoor_activity_320x240.mp4": 355, OPTIONAL / "pancake_426x240.mkv": 310}
+LONG_CLIPS = {ROOT / "demo" / "clip.mp4": 300} | {
+    path: count for path, count in OPTIONAL_CLIPS.items() if path.is_file()
+}
+"""Clips of seconds, by their number of frames: the one of the demo, and recordings where they are at hand."""
 
 
 @both_decoders
-@pytest.mark.parametrize(("name", "count"), [("indoor_activity_320x240.mp4", 355), ("pancake_426x240.mkv", 310)])
-def test_real_clips(name: str, count: int, decoder: str) -> None:
-    if not (CLIPS / name).is_file():
-        pytest.skip(f"{CLIPS / name} is not there")
-    rgb, times = decode_with_ffmpeg(CLIPS / name)
-    found = decode(CLIPS / name, decoder=decoder)
+@pytest.mark.parametrize(("path", "count"), LONG_CLIPS.items(), ids=[path.name for path in LONG_CLIPS])
+def test_long_clips(path: Path, count: int, decoder: str) -> None:
+    rgb, times = decode_with_ffmpeg(path)
+    found = decode(path, decoder=decoder)
     assert len(found.rgb) == count
     np.testing.assert_array_equal(found.rgb, rgb)
     assert np.all(np.diff(found.times) > 0)

@@ -40,7 +40,7 @@ Path(__file__).with_name(f"{os.getpid()}.hangs").touch()
 while True:
     ctypes.PyDLL(None).pause()
 """
-"""In the place of decord: native code that never comes back and keeps the interpreter's lock, without work for a core."""
+"""In the place of decord: native code that never comes back and keeps the interpreter's lock, and costs no core."""
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
