@@ -61,10 +61,10 @@ def test_a_split_says_what_is_used_and_the_rest_may_lack_anything(folder: Path) 
 
 def test_what_is_missing_is_named(folder: Path) -> None:
     (folder / "videos" / "d.mp4").touch()
-    with pytest.raises(LabelsError, match=r"^d has no labels in .*groundTruth; .*--split"):
+    with pytest.raises(LabelsError, match=r"^d has no labels in .*groundTruth; .*`split`"):
         dataset(folder)
     write_labels(folder, {"d": ["cut"], "e": ["cut"]})
-    with pytest.raises(LabelsError, match=r"^e has labels but is not in .*videos; .*--split"):
+    with pytest.raises(LabelsError, match=r"^e has labels but is not in .*videos; .*`split`"):
         dataset(folder)
     with pytest.raises(LabelsError, match="no video named e, which the split lists"):
         dataset(folder, split=bundle(folder, "train", "e"))

@@ -76,7 +76,9 @@ def trainer(
     """A trainer of random batches in this process."""
     data = options.pop("data", RandomBatches())
     state = state or TrainState({})
-    options = {"processes": Processes(CPU), "precision": "float32", "report": silent} | options
+    if "processes" not in options:  # a second group of processes cannot be made
+        options["processes"] = Processes(CPU)
+    options = {"precision": "float32", "report": silent} | options
     return Trainer(trained, recipe, data, state, mean=PreprocessConfig().mean, out=out, device=CPU, **options)
 
 

@@ -61,7 +61,7 @@ def check_gradients(phase: Phase, processes: Processes) -> None:
         expected = torch.stack(parts).mean(dim=0)
         assert (found - expected).norm() <= 1e-5 * expected.norm()
         differing += not torch.equal(*parts)
-    assert differing > len(together) / 2  # the last batch norm of a residual branch starts at 0, and stops gradients
+    assert differing > 10  # not all: the last batch norm of a residual branch starts at 0, and stops gradients
 
 
 def batch_of(phase: Phase, rank: int) -> Batch:
