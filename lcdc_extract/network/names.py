@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 from typing import TypeVar
 
-from torch import nn
-
 from lcdc_extract.network.lcdc import LCDC
 
 Value = TypeVar("Value")
@@ -30,15 +28,6 @@ def paper_name(place: str) -> str:
     if found := _SPACETIME_NORM.fullmatch(place):
         return f"spacetime_bn{found['number']}"
     return place.rpartition(".")[2]
-
-
-def layers(network: LCDC) -> dict[str, nn.Module]:
-    """Every layer with parameters, by the paper's name, in the order of Table 4."""
-    return {
-        paper_name(place): module
-        for place, module in network.named_modules()
-        if next(module.parameters(recurse=False), None) is not None
-    }
 
 
 def to_paper(state: dict[str, Value]) -> dict[str, Value]:

@@ -74,6 +74,7 @@ class Steps:
     def _line(self, rate: float) -> str:
         of, left = "", ""
         if self.total is not None:
-            of, left = f" of {self.total}", f", about {max(self.total - self.done, 0) / rate:.0f} s left"
+            of = f" of {self.total}"
+            left = f", about {max(self.total - self.done, 0) / rate:.0f} s left" if rate > 0 else ""
         title = f"{self.title}: " if self.title else ""
         return f"{title}{self.done}{of} {self.unit}, {rate:.3g} {self.unit}/s{left}"

@@ -8,7 +8,7 @@ from torch import nn
 
 from lcdc_extract.config import PAPER, RELEASED, NetworkConfig
 from lcdc_extract.network.lcdc import LCDC
-from lcdc_extract.network.names import from_paper, layers, paper_name, to_paper
+from lcdc_extract.network.names import from_paper, paper_name, to_paper
 from tests.network.random_networks import random_lcdc, relative_l2
 
 TABLE_4_MAPS = {
@@ -27,6 +27,15 @@ TABLE_4_MAPS = {
     "fc_new_1": (1024,),
     "fc_new_2": (1024,),
 }
+
+
+def layers(network: LCDC) -> dict[str, nn.Module]:
+    """Every layer with parameters, by the paper's name, in the order of Table 4."""
+    return {
+        paper_name(place): module
+        for place, module in network.named_modules()
+        if next(module.parameters(recurse=False), None) is not None
+    }
 
 
 def test_parameter_counts_are_the_papers() -> None:
