@@ -12,6 +12,7 @@ from lcdc_extract.errors import LabelsError
 from lcdc_extract.labels import IntArray, Segments, listed, read_bundle, read_labels
 from lcdc_extract.train.batch import IGNORED
 from lcdc_extract.train.config import TrainConfig
+from lcdc_extract.train.events import Reporter, TrainingNote, silent
 from lcdc_extract.train.frames import VideoFrames
 from lcdc_extract.video import VideoSource, discover
 
@@ -30,10 +31,13 @@ class Dataset:
     validation: tuple[VideoSource, ...]
 
 
-def read_dataset(config: TrainConfig) -> Dataset:
+def read_dataset(config: TrainConfig, report: Reporter = silent) -> Dataset:
     """Matches videos and labels by their paths below the two directories, without extension.
 
     Without a split, every video must have labels and all labels a video; with one, those it names.
+
+    Args:
+        report: called with a note for each place among the videos that could not be looked at.
 
     Raises:
         VideoError: no videos are found.
@@ -42,7 +46,10 @@ def read_dataset(config: TrainConfig) -> Dataset:
     assert config.videos is not None, "TrainConfig checks it"
     assert config.labels is not None, "TrainConfig checks it"
     names, labels = read_labels(config.labels, config.mapping)
-    videos = {video.id: video for video in discover([str(config.videos)]).videos}
+    found = discover([str(config.videos)])
+    for place in found.skipped:
+        report(TrainingNote(f"skipped {place}"))
+    videos = {video.id: video for video in found.videos}
     validation = read_bundle(config.validation, labels) if config.validation else ()
     if config.split:
         train: Sequence[str] = read_bundle(config.split, labels)

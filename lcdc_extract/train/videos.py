@@ -42,7 +42,7 @@ class LabelledVideos:
 
     def __init__(self, config: TrainConfig, device: torch.device, processes: Processes, report: Reporter) -> None:
         self._seed, self._stride, self._device = config.seed, config.stride, device
-        data = read_dataset(config)
+        data = read_dataset(config, report)
         self.class_names = data.class_names
         sides = dict.fromkeys(data.train, TRAINING_SIDE) | dict.fromkeys(data.validation, VALIDATION_SIDE)
         cache = FrameCache(config.out / "frames", config.frame_step, config.decoder)

@@ -12,6 +12,7 @@ from lcdc_extract.labels import Segments
 from lcdc_extract.train.batch import IGNORED
 from lcdc_extract.train.config import TrainConfig
 from lcdc_extract.train.dataset import Dataset, frame_labels, read_dataset
+from lcdc_extract.train.events import Event, TrainingNote
 from lcdc_extract.train.frames import VideoFrames
 from lcdc_extract.video import VideoSource
 from tests.train.tiny import write_labels
@@ -57,6 +58,14 @@ def test_a_split_says_what_is_used_and_the_rest_may_lack_anything(folder: Path) 
     write_labels(folder, {"e": ["cut"]})
     found = dataset(folder, split=bundle(folder, "train", "S1/a"), validation=bundle(folder, "test", "c"))
     assert (ids(found.train), ids(found.validation)) == (["S1/a"], ["c"])
+
+
+def test_what_cannot_be_looked_at_is_said(folder: Path) -> None:
+    (folder / "videos" / "gone.mp4").symlink_to(folder / "nowhere.mp4")
+    events: list[Event] = []
+    options = {"labels": folder / "groundTruth", "videos": folder / "videos"}
+    read_dataset(TrainConfig(out=folder / "out", **options), events.append)
+    assert events == [TrainingNote(f"skipped {folder}/videos/gone.mp4 (a link to nothing)")]
 
 
 def test_what_is_missing_is_named(folder: Path) -> None:
