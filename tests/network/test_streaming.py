@@ -14,6 +14,7 @@ from lcdc_extract.errors import VideoError
 from lcdc_extract.network.encoder import EncodedFrames
 from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream, Padding
 from lcdc_extract.network.head import TemporalHead
+from lcdc_extract.network.rows import row_count
 from lcdc_extract.network.streaming import HeadTaps
 from tests.network.random_networks import random_frames, random_lcdc, relative_l2, small_head, streaming
 
@@ -65,6 +66,7 @@ def test_equals_snippet_by_snippet(total: int, stride: int, edges: str, chunks: 
     frames = random_frames(total, seed)
     rows, padding = stream(frames, sampling, chunks, STREAMINGS[seed])
     assert rows.frames == list(range(0, total, stride))
+    assert row_count(total, sampling) == len(rows)
     assert rows.edges == [frame < 8 or frame + 7 >= total for frame in rows.frames]
     assert padding.frames == (max(16 - total, 0) if edges == "clamp" else 0)
     assert relative_l2(rows.features, by_snippet(frames, sampling, HEADS[seed])) < 1e-5
@@ -122,6 +124,7 @@ def test_released_alignment_follows_the_authors_loop(total: int, stride: int) ->
     )
     expected = authors_rows(frames, stride)
     assert len(features) == len(expected) == total // stride
+    assert row_count(total, Sampling(stride=stride, align="released")) == len(expected)
     if features:
         assert relative_l2(torch.stack(features), torch.stack(expected)) < 1e-5
 
@@ -144,6 +147,8 @@ def authors_rows(frames: EncodedFrames, stride: int) -> list[torch.Tensor]:
 def test_released_alignment_refuses_short_videos() -> None:
     with pytest.raises(VideoError, match="15 sampled frames"):
         stream(random_frames(15), Sampling(align="released"), [16])
+    with pytest.raises(VideoError, match="15 sampled frames"):
+        row_count(15, Sampling(align="released"))
 
 
 def test_no_frames_is_an_error() -> None:
