@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcdc_extract.config import Align, Decoder, Edges, ExtractConfig, Precision
+from lcdc_extract.config import Align, Decoder, Edges, ExtractConfig, OnDamage, Precision
 from lcdc_extract.terminal import FAILED_VIDEOS, as_options, out, plain_errors, show_version, stoppable
 
 if TYPE_CHECKING:
     from lcdc_extract.pipeline import RunSummary
 
-SAMPLING, NETWORK, SPEED, RUN = "Frames and rows", "Network", "Speed", "Run"
+SAMPLING, NETWORK, DECODING, SPEED, RUN = "Frames and rows", "Network", "Decoding", "Speed", "Run"
 
 app = typer.Typer(
     add_completion=False,
@@ -85,8 +85,37 @@ def lcdc_extract(
     decoders: Annotated[int, typer.Option(help="Videos decoded side by side.", rich_help_panel=SPEED)] = 2,
     decoder: Annotated[
         Decoder,
-        typer.Option(help="`av` skips damaged packets and keeps the rest of a video.", rich_help_panel=SPEED),
-    ] = "decord",
+        typer.Option(
+            help="auto: decord, and PyAV for files that decord cannot be trusted with. Or only one of them.",
+            rich_help_panel=DECODING,
+        ),
+    ] = "auto",
+    on_damage: Annotated[
+        OnDamage,
+        typer.Option(help="Damaged videos: mark their rows, or let them fail.", rich_help_panel=DECODING),
+    ] = "mark",
+    video_stream: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Which video stream, from 0, of files with several. Left out: the one that ffmpeg takes.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None,
+    deinterlace: Annotated[
+        bool,
+        typer.Option(
+            "--deinterlace", help="Make whole pictures of interlaced ones, by ffmpeg's bwdif.", rich_help_panel=DECODING
+        ),
+    ] = False,
+    longest_gap: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="With --fps: for how long one frame may stand in where the video has none.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = 60.0,
     decode_timeout: Annotated[
         float,
         typer.Option(
@@ -111,7 +140,8 @@ def lcdc_extract(
 ) -> None:
     """Write LCDC features (fc_new_2, 1024 numbers per frame) of VIDEOS to an HDF5 file.
 
-    Exit code 0: all done. 1: some videos failed, the rest is in the file. 2: nothing could be done as asked. 3: a bug.
+    Exit code 0: all done. 1: some videos failed or are incomplete, the rest is in the file. 2: nothing could be done as
+    asked. 3: a bug.
     Stopped by Ctrl-C or killed, finished videos are kept: the same command continues.
     """
     config = ExtractConfig(
@@ -128,6 +158,10 @@ def lcdc_extract(
         precision=precision,
         batch_size=batch_size,
         decoder=decoder,
+        on_damage=on_damage,
+        video_stream=video_stream,
+        deinterlace=deinterlace,
+        longest_gap_seconds=longest_gap,
         decoders=decoders,
         decode_timeout_seconds=decode_timeout,
         overwrite=overwrite,
@@ -174,9 +208,16 @@ def print_summary(summary: RunSummary) -> None:
     table.add_column("frames", justify="right")
     table.add_column("", overflow="fold")
     for video in summary.finished:
-        table.add_row(video.id, str(video.rows), str(video.frames), "; ".join(video.notes))
+        table.add_row(
+            video.id,
+            str(video.rows),
+            str(video.frames),
+            "; ".join(video.notes),
+            style="yellow" if video.incomplete else "",
+        )
     for video_id in summary.already_finished:
-        table.add_row(video_id, "", "", "already finished")
+        incomplete = ", incomplete" if video_id in summary.incomplete_before else ""
+        table.add_row(video_id, "", "", f"already finished{incomplete}")
     for failure in summary.failures:
         table.add_row(failure.id, "", "", f"failed: {as_options(failure.reason)}", style="red")
     out.print(table)

@@ -34,7 +34,8 @@ Variant = Literal["paper", "released", "custom"]
 Edges = Literal["clamp", "repeat-frame"]
 Align = Literal["exact", "released"]
 Precision = Literal["float32", "bfloat16", "float16"]
-Decoder = Literal["decord", "av"]
+Decoder = Literal["auto", "decord", "av"]
+OnDamage = Literal["mark", "fail"]
 
 Config = TypeVar("Config")
 
@@ -250,8 +251,16 @@ class ExtractConfig:
     """Arithmetic of the network; the offsets that carry the motion are float32 whatever it is."""
     batch_size: int | None = None
     """Frames the network takes at once; None takes 16 on a CPU and 256 on a GPU."""
-    decoder: Decoder = "decord"
-    """"av" skips damaged packets and keeps the rest of a video."""
+    decoder: Decoder = "auto"
+    """"auto" takes decord, and PyAV for what decord cannot be trusted with; "decord" or "av" take that one."""
+    on_damage: OnDamage = "mark"
+    """Damaged videos: "mark" their rows, or let them "fail"."""
+    video_stream: int | None = None
+    """Which video stream, from 0, of files with several; None takes the one ffmpeg would."""
+    deinterlace: bool = False
+    """Whether interlaced pictures go through ffmpeg's bwdif."""
+    longest_gap_seconds: float = 60.0
+    """With `fps`: for how long one frame may stand in, where the video has none."""
     decoders: int = 2
     """Videos decoded side by side, each in a process of its own."""
     decode_timeout_seconds: float = 60.0
@@ -265,6 +274,10 @@ class ExtractConfig:
         object.__setattr__(self, "out", Path(self.out))
         check_choice("precision", self.precision, Precision)
         check_choice("decoder", self.decoder, Decoder)
+        check_choice("on_damage", self.on_damage, OnDamage)
+        check_positive("longest_gap_seconds", self.longest_gap_seconds)
+        if self.video_stream is not None:
+            check_whole("video_stream", self.video_stream, 0)
         if self.batch_size is not None:
             check_whole("batch_size", self.batch_size, 1)
         check_whole("decoders", self.decoders, 1)

@@ -16,12 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from lcdc_extract.config import Decoder
 from lcdc_extract.errors import VideoError, WeightsError
 from lcdc_extract.features.reader import VideoFeatures
 from lcdc_extract.files import sha256_of
 from lcdc_extract.plots import ClassProbabilities, Thumbnails, VideoPicture
-from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoSource
+from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, Reading, VideoEnded, VideoOpened, VideoSource
 from lcdc_extract.weights.file import load_weights, read_info
 from lcdc_extract.weights.registry import find_file, registry
 from lcdc_extract.weights.resolve import UNTRAINED, weights_path
@@ -147,12 +146,14 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
         VideoError: the file cannot be decoded, or is not the one that was extracted.
     """
     every = -(-int(attributes["frames_decoded"]) // most)
-    kind: Decoder = "av" if attributes["decoder"].startswith("av ") else "decord"
-    chunks, seconds = [], []
-    with DecoderPool([VideoSource(path.stem, path)], frame_step=every, decoder=kind) as pool:
+    chunks: list[npt.NDArray[np.uint8]] = []
+    seconds: list[npt.NDArray[np.float64]] = []
+    with DecoderPool([VideoSource(path.stem, path)], Reading(frame_step=every)) as pool:
         for event in pool:
             if isinstance(event, DecodingFailed):
                 raise VideoError(f"{path}: {event.reason}. `frames=False` draws the picture without frames.")
+            if isinstance(event, VideoOpened):
+                chunks, seconds = [], []
             if isinstance(event, FrameChunk):
                 chunks.append(event.rgb.copy())
                 seconds.append(event.pts_seconds)

@@ -116,7 +116,7 @@ def test_thumbnails_are_the_frames_of_their_times(
 
 def test_long_videos_are_thinned_in_the_matrix_only() -> None:
     rows, seconds = random_rows(1500), np.arange(1500) / 15
-    video = VideoFeatures(rows, np.arange(1500), seconds, np.zeros(1500, bool), {})
+    video = VideoFeatures(rows, np.arange(1500), seconds, np.zeros(1500, bool), np.zeros(1500, bool), {})
     content = video_picture("a", video, {"weights": "w", "trained": False}, None, None)
     np.testing.assert_array_equal(content.similarity_seconds, seconds[::3])
     np.testing.assert_array_equal(content.similarity, self_similarity(rows[::3]))

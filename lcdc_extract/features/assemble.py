@@ -97,7 +97,9 @@ def _index(file: h5py.File) -> npt.NDArray[Any]:
     for name in video_ids(file):
         group = file[VIDEOS][name]
         fields = [group.attrs[key] for key in ("frames_decoded", "frames_per_second", "width", "height")]
-        rows.append((name, len(group["features"]), int(np.count_nonzero(group["edge"])), *fields))
+        edge_rows, damaged_rows = (int(np.count_nonzero(group[dataset])) for dataset in ("edge", "damaged"))
+        incomplete = bool(group.attrs["incomplete"])
+        rows.append((name, len(group["features"]), edge_rows, damaged_rows, incomplete, *fields))
     return np.array(rows, dtype=INDEX_TYPE)
 
 

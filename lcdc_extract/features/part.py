@@ -25,6 +25,7 @@ ROW = np.dtype(
         ("frame_index", "<i8"),
         ("time_seconds", "<f8"),
         ("edge", "?"),
+        ("damaged", "?"),
     ]
 )
 BLOCK_ROWS = 1024

@@ -32,11 +32,18 @@ class VideoFeatures:
     frame_index: npt.NDArray[np.int64]
     """(T,): decoded frame, from 0."""
     time_seconds: npt.NDArray[np.float64]
-    """(T,): its presentation time."""
+    """(T,): its presentation time, since the first decoded frame."""
     edge: npt.NDArray[np.bool_]
     """(T,): true where the window would have left the video."""
+    damaged: npt.NDArray[np.bool_]
+    """(T,): true where the window holds a damaged frame."""
     attributes: dict[str, Any]
     """Source, size, digest, decoder and so on."""
+
+    @property
+    def player_seconds(self) -> npt.NDArray[np.float64]:
+        """(T,): `time_seconds` on the clock that players and label tools show, which start earlier in some files."""
+        return self.time_seconds + float(self.attributes["start_seconds"])
 
 
 class FeatureFile(Mapping[str, VideoFeatures]):
@@ -71,8 +78,8 @@ class FeatureFile(Mapping[str, VideoFeatures]):
 
     def __getitem__(self, video_id: str) -> VideoFeatures:
         group = self._group(video_id)
-        features, frame_index, time_seconds, edge = (group[name][:] for name in ROW_DATASETS)
-        return VideoFeatures(features, frame_index, time_seconds, edge, dict(group.attrs))
+        features, frame_index, time_seconds, edge, damaged = (group[name][:] for name in ROW_DATASETS)
+        return VideoFeatures(features, frame_index, time_seconds, edge, damaged, dict(group.attrs))
 
     def attributes_of(self, video_id: str) -> dict[str, Any]:
         """A video's `VideoFeatures.attributes`, without reading its arrays.

@@ -1,11 +1,12 @@
 """The feature file, schema `lcdc-features/1`: names, types and the records that go into it.
 
 /                     attributes: schema, what made the file, the settings as JSON
-/videos/<id>          attributes of the video, and four datasets with one row per feature
+/videos/<id>          attributes of the video, and five datasets with one row per feature
     features          float32 (T, 1024)
     frame_index       int64   (T,)   decoded frame the row stands for, from 0
-    time_seconds      float64 (T,)   presentation time of that frame
+    time_seconds      float64 (T,)   presentation time of that frame, since the first decoded frame
     edge              bool    (T,)   true where the window would have left the video
+    damaged           bool    (T,)   true where the window holds a damaged frame
 /index                one row per video
 /failures             one row per video that could not be read, with the reason
 """
@@ -20,7 +21,7 @@ import numpy as np
 
 SCHEMA = "lcdc-features/1"
 VIDEOS, INDEX, FAILURES = "videos", "index", "failures"
-ROW_DATASETS = ("features", "frame_index", "time_seconds", "edge")
+ROW_DATASETS = ("features", "frame_index", "time_seconds", "edge", "damaged")
 
 TEXT = h5py.string_dtype()
 INDEX_TYPE = np.dtype(
@@ -28,6 +29,8 @@ INDEX_TYPE = np.dtype(
         ("id", TEXT),
         ("rows", np.int64),
         ("edge_rows", np.int64),
+        ("damaged_rows", np.int64),
+        ("incomplete", np.bool_),
         ("frames_decoded", np.int64),
         ("frames_per_second", np.float64),
         ("width", np.int64),

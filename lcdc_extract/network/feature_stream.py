@@ -26,11 +26,14 @@ class FeatureRows:
     """Sampled frame of each row."""
     edges: list[bool]
     """Whether the window around that frame would leave the video."""
+    starts: list[int]
+    """First frame of the window of 16 that each row shows; with repeated edge frames it may lie before the video."""
 
     def __post_init__(self) -> None:
-        if not len(self.features) == len(self.frames) == len(self.edges):
+        if not len(self.features) == len(self.frames) == len(self.edges) == len(self.starts):
             raise ValueError(
-                f"{len(self.features)} rows of features, {len(self.frames)} frames, {len(self.edges)} edge flags"
+                f"{len(self.features)} rows of features, {len(self.frames)} frames, {len(self.edges)} edge flags, "
+                f"{len(self.starts)} starts of windows"
             )
 
     def __len__(self) -> int:
@@ -103,11 +106,12 @@ class FeatureStream:
     def _compute(self, rows: list[Row]) -> FeatureRows:
         if not rows:
             parameter = self._head.taps.taps1
-            return FeatureRows(torch.empty(0, FEATURE_SIZE, dtype=parameter.dtype, device=parameter.device), [], [])
+            return FeatureRows(torch.empty(0, FEATURE_SIZE, dtype=parameter.dtype, device=parameter.device), [], [], [])
         starts = sorted({row.start + self._front for row in rows})
         features = self._head.windows(starts)
         place = {start: i for i, start in enumerate(starts)}
         chosen = [place[row.start + self._front] for row in rows]
         if chosen != list(range(len(starts))):
             features = features[chosen]
-        return FeatureRows(features, [row.frame for row in rows], [row.edge for row in rows])
+        frames, edges, windows = zip(*((row.frame, row.edge, row.start) for row in rows), strict=True)
+        return FeatureRows(features, list(frames), list(edges), list(windows))

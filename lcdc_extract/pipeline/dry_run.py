@@ -51,7 +51,7 @@ def dry_run(config: ExtractConfig) -> DryRun:
     """
     prepared = prepare(config)
     todo = prepared.unfinished(peek(config.out, run_record(prepared), overwrite=config.overwrite))
-    found = probe(todo, decoder=config.decoder, decoders=config.decoders, timeout_seconds=config.decode_timeout_seconds)
+    found = probe(todo, prepared.reading, decoders=config.decoders, timeout_seconds=config.decode_timeout_seconds)
     videos = tuple(_planned(video, found.get(video.id), prepared.sampling) for video in prepared.videos)
     known = [video.frames for video in videos if video.frames is not None]
     speed = _frames_per_second(prepared.extractor()) if todo else 0.0
@@ -67,7 +67,7 @@ def _planned(video: VideoSource, found: VideoInfo | DecodingFailed | None, sampl
         return PlannedVideo(video.id, 0, 0, f"cannot be read: {found.reason}")
     frames = sampled_frames(found, sampling)
     try:
-        check_rate(sampling.fps, found.fps)
+        check_rate(sampling.fps, found.nominal_fps)
         rows = None if frames is None else row_count(frames, sampling)
     except VideoError as error:
         return PlannedVideo(video.id, 0, 0, f"will fail: {error}")

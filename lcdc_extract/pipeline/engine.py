@@ -12,11 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lcdc_extract.config import SNIPPET_LENGTH
 from lcdc_extract.errors import VideoError
 from lcdc_extract.extractor import Extractor
 from lcdc_extract.features import VideoFailed
 from lcdc_extract.network.feature_stream import FeatureRows, FeatureStream, Padding
-from lcdc_extract.video import DecodingFailed, FrameChunk, VideoEnded, VideoSource
+from lcdc_extract.video import DecodingFailed, FrameChunk, VideoEnded, VideoEvent, VideoOpened, VideoSource
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,20 @@ class VideoRows:
     """(R,): when it is shown."""
     edge: npt.NDArray[np.bool_]
     """(R,): whether the window around it would leave the video."""
+    damaged: npt.NDArray[np.bool_]
+    """(R,): whether the window holds a damaged frame."""
     frames: int
     """Frames that went through the network for these rows; there may be frames and no rows yet."""
 
     def __len__(self) -> int:
         return len(self.frame_index)
+
+
+@dataclass(frozen=True)
+class VideoRestarted:
+    """Another decoder begins a video anew; rows that were handed out before do not count."""
+
+    video: VideoSource
 
 
 @dataclass(frozen=True)
@@ -47,16 +57,22 @@ class VideoDone:
     padding: Padding
 
 
-EngineOutput = VideoRows | VideoDone | VideoFailed
+EngineOutput = VideoRows | VideoRestarted | VideoDone | VideoFailed
 
 
 @dataclass
 class _Underway:
-    """A video that is being decoded: its stream of features, and where and when its sampled frames are."""
+    """A video that is being decoded: its stream of features, and what is known of its sampled frames."""
 
     stream: FeatureStream
     index: array[int] = field(default_factory=lambda: array("q"))
     seconds: array[float] = field(default_factory=lambda: array("d"))
+    damaged: bytearray = field(default_factory=bytearray)
+
+    def add(self, chunk: FrameChunk) -> None:
+        self.index.extend(chunk.index.tolist())
+        self.seconds.extend(chunk.pts_seconds.tolist())
+        self.damaged.extend(chunk.damaged.tobytes())
 
     def rows(self, video: VideoSource, rows: FeatureRows, frames: int) -> VideoRows:
         return VideoRows(
@@ -65,6 +81,7 @@ class _Underway:
             np.array([self.index[frame] for frame in rows.frames], np.int64),
             np.array([self.seconds[frame] for frame in rows.frames], np.float64),
             np.array(rows.edges, np.bool_),
+            np.array([1 in self.damaged[max(start, 0) : start + SNIPPET_LENGTH] for start in rows.starts], np.bool_),
             frames,
         )
 
@@ -90,12 +107,15 @@ class Engine:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_frames = 0
 
-    def feed(self, event: FrameChunk | VideoEnded | DecodingFailed) -> Iterator[EngineOutput]:
-        """Takes the next frames of a video, its end or its failure; yields what that completes.
+    def feed(self, event: VideoEvent) -> Iterator[EngineOutput]:
+        """Takes the beginning of a video, its next frames, its end or its failure; yields what that completes.
 
         Frames are handed back to their decoder at once.
         """
-        if isinstance(event, DecodingFailed):
+        if isinstance(event, VideoOpened):
+            self._drop(event.source)
+            yield VideoRestarted(event.source)
+        elif isinstance(event, DecodingFailed):
             self._drop(event.source)
             yield VideoFailed(event.source.id, str(event.source.path), event.reason)
         elif isinstance(event, VideoEnded):
@@ -114,8 +134,7 @@ class Engine:
         video = chunk.source
         if video not in self._underway:
             self._underway[video] = _Underway(self._extractor.feature_stream())
-        self._underway[video].index.extend(chunk.index.tolist())
-        self._underway[video].seconds.extend(chunk.pts_seconds.tolist())
+        self._underway[video].add(chunk)
         with self._extractor.running():
             frames = self._extractor.preprocess(chunk.rgb)
         chunk.release()

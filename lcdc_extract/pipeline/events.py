@@ -52,7 +52,9 @@ class VideoFinished:
     rows: int
     frames: int
     notes: tuple[str, ...] = ()
-    """Anything unusual, in words: fewer frames than announced, repeated frames, skipped packets."""
+    """Anything unusual, in words: damage, missing frames, repeated frames, which decoder and why."""
+    incomplete: bool = False
+    """Whether frames of the video are missing, at its end or in between."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class RunSummary:
     out: Path
     finished: tuple[VideoFinished, ...]
     already_finished: tuple[str, ...]
+    incomplete_before: tuple[str, ...]
+    """Those of them of which frames are missing."""
     failures: tuple[VideoFailed, ...]
     videos_in_file: int
     frames: int
@@ -69,8 +73,8 @@ class RunSummary:
 
     @property
     def ok(self) -> bool:
-        """Whether every video has its features."""
-        return not self.failures
+        """Whether every video has all its features."""
+        return not (self.failures or self.incomplete_before or any(video.incomplete for video in self.finished))
 
 
 Event = RunStarted | VideoStarted | Progress | VideoFinished | VideoFailed | RunSummary

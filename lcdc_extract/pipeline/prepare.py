@@ -14,7 +14,7 @@ from lcdc_extract.errors import OutputError, VideoError
 from lcdc_extract.extractor import Extractor, default_batch_size
 from lcdc_extract.features import check_ids, check_output
 from lcdc_extract.files import sha256_of
-from lcdc_extract.video import VideoInfo, VideoSource, discover
+from lcdc_extract.video import Reading, VideoInfo, VideoSource, discover
 from lcdc_extract.weights.resolve import FoundWeights, find_weights
 
 
@@ -31,6 +31,20 @@ class Prepared:
     sampling: Sampling
     device: torch.device
     batch_size: int
+
+    @property
+    def reading(self) -> Reading:
+        """How videos are to be read."""
+        config, sampling = self.config, self.sampling
+        return Reading(
+            frame_step=sampling.frame_step,
+            fps=sampling.fps,
+            decoder=config.decoder,
+            on_damage=config.on_damage,
+            video_stream=config.video_stream,
+            deinterlace=config.deinterlace,
+            longest_gap_seconds=config.longest_gap_seconds,
+        )
 
     def extractor(self) -> Extractor:
         """The network on its device; takes seconds."""

@@ -14,7 +14,7 @@ from lcdc_extract.config import FRAME_SIZE, to_dict
 from lcdc_extract.features import RunRecord
 from lcdc_extract.network.feature_stream import Padding
 from lcdc_extract.pipeline.prepare import Prepared
-from lcdc_extract.video import VideoEnded
+from lcdc_extract.video import VideoEnded, what_is_wrong
 
 LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
 
@@ -24,7 +24,13 @@ def run_record(prepared: Prepared) -> RunRecord:
     weights, config, sampling = prepared.weights, prepared.config, asdict(prepared.sampling)
     network = weights.info.network
     return RunRecord(
-        identity={"weights_sha256": weights.sha256, "precision": config.precision} | sampling,
+        identity={
+            "weights_sha256": weights.sha256,
+            "precision": config.precision,
+            "video_stream": config.video_stream,
+            "deinterlace": config.deinterlace,
+        }
+        | sampling,
         attributes={
             "tool": "lcdc-extract",
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -59,7 +65,7 @@ def made_by(prepared: Prepared) -> dict[str, str]:
 
 def video_attributes(ended: VideoEnded, padding: Padding) -> dict[str, Any]:
     """The attributes of one video's group that describe the video."""
-    video, info, counts = ended.source, ended.info, ended.counts
+    video, info, counts, condition = ended.source, ended.info, ended.counts, ended.condition
     return {
         "id": video.id,
         "source": str(video.path.absolute()),
@@ -69,6 +75,8 @@ def video_attributes(ended: VideoEnded, padding: Padding) -> dict[str, Any]:
         "width": info.width,
         "height": info.height,
         "frames_per_second": info.fps,
+        "start_seconds": condition.start_seconds,
+        "interlaced": info.interlaced,
         "frames_expected": -1 if info.frames_expected is None else info.frames_expected,
         "frames_decoded": counts.frames_decoded,
         "frames_sampled": counts.frames_sampled,
@@ -76,18 +84,24 @@ def video_attributes(ended: VideoEnded, padding: Padding) -> dict[str, Any]:
         "frames_padded": padding.frames,
         "rows_copied_in_front": padding.rows_in_front,
         "rows_copied_behind": padding.rows_behind,
-        "damaged_packets": counts.damaged_packets,
+        "frames_damaged": counts.frames_damaged,
+        "frames_lost": condition.frames_lost,
+        "cut_off": condition.cut_off or "",
+        "incomplete": condition.incomplete,
+        "damage": "; ".join(condition.complaints),
         "decoder": info.decoder,
+        "decoder_reason": info.decoder_reason,
     }
 
 
 def notes(ended: VideoEnded, padding: Padding) -> tuple[str, ...]:
     """Anything unusual about a video, in words."""
     info, counts, found = ended.info, ended.counts, []
-    if info.frames_expected is not None and info.frames_expected != counts.frames_decoded:
-        found.append(f"the container announces {info.frames_expected} frames, {counts.frames_decoded} were decoded")
-    if counts.damaged_packets:
-        found.append(f"{counts.damaged_packets} damaged packets were skipped")
+    if info.decoder_reason:
+        found.append(f"read by PyAV: {info.decoder_reason}")
+    found += [*ended.info.notes, *ended.condition.notes]
+    if wrong := what_is_wrong(ended.condition, counts.frames_damaged):
+        found.append(wrong)
     if counts.frames_repeated:
         found.append(f"{counts.frames_repeated} frames stand for two sampling times (variable frame rate)")
     if padding.frames:

@@ -49,16 +49,27 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
     started = time.monotonic()
     prepared = prepare(config)
     with _disk_errors(config.out), FeatureStore(config.out, run_record(prepared), overwrite=config.overwrite) as store:
-        todo = prepared.unfinished(store.finished())
+        finished = store.finished()
+        todo = prepared.unfinished(finished)
         waiting = {video.id for video in todo}
         skipped = tuple(video.id for video in prepared.videos if video.id not in waiting)
+        incomplete_before = tuple(name for name in skipped if finished[name]["incomplete"])
         report(_started(prepared, len(todo), len(skipped)))
         run = _Run(prepared, report)
         if todo:
             run.work(todo, store)
         held = store.publish(run.failures) if todo or store.has_parts() else len(store.finished())
     seconds = time.monotonic() - started
-    summary = RunSummary(config.out, tuple(run.finished), skipped, tuple(run.failures), held, run.frames, seconds)
+    summary = RunSummary(
+        out=config.out,
+        finished=tuple(run.finished),
+        already_finished=skipped,
+        incomplete_before=incomplete_before,
+        failures=tuple(run.failures),
+        videos_in_file=held,
+        frames=run.frames,
+        seconds=seconds,
+    )
     report(summary)
     return summary
 
@@ -78,9 +89,7 @@ class _Run:
         engine = Engine(self._prepared.extractor())
         pool = DecoderPool(
             todo,
-            frame_step=sampling.frame_step,
-            fps=sampling.fps,
-            decoder=config.decoder,
+            self._prepared.reading,
             decoders=config.decoders,
             timeout_seconds=config.decode_timeout_seconds,
         )
@@ -88,7 +97,6 @@ class _Run:
             for event in pool:
                 if isinstance(event, VideoOpened):
                     self._report(VideoStarted(event.source.id, sampled_frames(event.info, sampling)))
-                    continue
                 self._pass_on(engine.feed(event), sink)
                 self._note(sink.poll())
             self._pass_on(engine.flush(), sink)

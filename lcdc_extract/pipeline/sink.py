@@ -12,7 +12,7 @@ import numpy as np
 
 from lcdc_extract.config import Precision
 from lcdc_extract.features import FeatureStore, PartWriter, VideoFailed
-from lcdc_extract.pipeline.engine import EngineOutput, VideoDone, VideoRows
+from lcdc_extract.pipeline.engine import EngineOutput, VideoDone, VideoRestarted, VideoRows
 from lcdc_extract.pipeline.events import VideoFinished
 from lcdc_extract.pipeline.record import notes, video_attributes
 from lcdc_extract.pipeline.writer import BackgroundWriter
@@ -56,6 +56,8 @@ class Sink:
             part = self._part(output.ended.source.id)
             self._writer.submit(partial(self._finish, part, output))
             del self._parts[output.ended.source.id]
+        elif isinstance(output, VideoRestarted):
+            self._writer.submit(partial(self._discard, self._parts.pop(output.video.id, None)))
         else:
             self._writer.submit(partial(self._discard, self._parts.pop(output.id, None), output))
 
@@ -96,6 +98,7 @@ class Sink:
                 "frame_index": rows.frame_index,
                 "time_seconds": rows.time_seconds,
                 "edge": rows.edge,
+                "damaged": rows.damaged,
             }
         )
 
@@ -106,13 +109,14 @@ class Sink:
             return
         attributes = video_attributes(done.ended, padding) | self._made_by
         rows = part.file.finish(attributes, padding.rows_in_front, padding.rows_behind)
-        frames = done.ended.counts.frames_sampled
-        self._over.put(VideoFinished(video.id, rows, frames, notes(done.ended, padding)))
+        frames, incomplete = done.ended.counts.frames_sampled, done.ended.condition.incomplete
+        self._over.put(VideoFinished(video.id, rows, frames, notes(done.ended, padding), incomplete))
 
-    def _discard(self, part: _Part | None, failed: VideoFailed) -> None:
+    def _discard(self, part: _Part | None, failed: VideoFailed | None = None) -> None:
         if part is not None:
             part.file.discard()
-        self._over.put(failed)
+        if failed is not None:
+            self._over.put(failed)
 
     def _why_not_finite(self) -> str:
         hint = "Try `precision='bfloat16'` or 'float32'." if self._precision == "float16" else "Are they damaged?"

@@ -81,6 +81,7 @@ class _Totals:
         if isinstance(event, RunStarted):
             self.videos = event.videos
         elif isinstance(event, VideoStarted):
+            self.frames -= self.done.get(event.id, 0)  # another decoder begins anew
             self.expected[event.id], self.done[event.id] = event.frames_expected or 0, 0
         elif isinstance(event, Progress):
             self.frames += event.frames

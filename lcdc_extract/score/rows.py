@@ -60,7 +60,7 @@ def _labels_by_time(name: str, video: VideoFeatures, known: Segments) -> tuple[I
     if known.end_seconds[-1] < last_seconds / 10:
         end = f"the last segment ends at {known.end_seconds[-1]:g} s, the video at {last_seconds:g} s"
         note = f"{end}; are the times in seconds?"
-    return known.at(video.time_seconds), note
+    return known.at(video.player_seconds), note
 
 
 def _labels_by_frame(name: str, video: VideoFeatures, known: IntArray, tolerance: int) -> tuple[IntArray, str | None]:
@@ -100,8 +100,8 @@ def _missing_frames(name: str, video: VideoFeatures, labelled: int, tolerance: i
 
 
 def _last_seconds(video: VideoFeatures) -> float:
-    """When the last frame is shown: frames go on behind the last row at the pace of those before."""
-    index, seconds = video.frame_index, video.time_seconds
+    """When players show the last frame: frames go on behind the last row at the pace of those before."""
+    index, seconds = video.frame_index, video.player_seconds
     behind = int(video.attributes["frames_decoded"]) - 1 - int(index[-1])
     rate = float(video.attributes["frames_per_second"])  # 0 where the container does not say
     if seconds[-1] > seconds[0]:

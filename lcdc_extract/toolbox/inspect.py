@@ -51,16 +51,19 @@ def print_videos(videos: list[dict[str, Any]]) -> None:
 
     table = Table(title=f"{len(videos)} videos", title_justify="left")
     table.add_column("video", overflow="fold")
-    for column in ("rows", "edge rows", "frames decoded", "frames/s", "size"):
+    for column in ("rows", "edge rows", "damaged rows", "frames decoded", "frames/s", "size"):
         table.add_column(column, justify="right")
+    table.add_column("")
     for video in videos:
         table.add_row(
             video["id"],
             str(video["rows"]),
             str(video["edge_rows"]),
+            str(video["damaged_rows"]),
             str(video["frames_decoded"]),
             f"{video['frames_per_second']:.2f}",
             f"{video['width']}x{video['height']}",
+            "[red]incomplete[/]" if video["incomplete"] else "",
         )
     out.print(table)
 

@@ -38,7 +38,7 @@ def train(  # noqa: PLR0917
     ] = None,
     frame_step: Annotated[int, typer.Option(help="Use every N-th frame.", rich_help_panel=DATA)] = 1,
     stride: Annotated[int, typer.Option(help="Frames from snippet to snippet.", rich_help_panel=DATA)] = 4,
-    decoder: Annotated[str, typer.Option(help="decord or av.", rich_help_panel=DATA)] = "decord",
+    decoder: Annotated[str, typer.Option(help="auto, decord or av.", rich_help_panel=DATA)] = "auto",
     init: Annotated[str, typer.Option(help="Weights to start from, or scratch.", rich_help_panel=RECIPE)] = "scratch",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=RECIPE)] = "auto",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.", rich_help_panel=RECIPE)] = "float32",

@@ -67,7 +67,7 @@ class TrainConfig:
     """bfloat16 runs what may be shorter so; offset layers and stored weights stay float32."""
     seed: int = 0
     """Of weights, order and synthetic scenes."""
-    decoder: Decoder = "decord"
+    decoder: Decoder = "auto"
 
     def __post_init__(self) -> None:
         for name in ("out", *PATHS):

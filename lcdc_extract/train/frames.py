@@ -22,7 +22,16 @@ from lcdc_extract.errors import TrainingError, VideoError
 from lcdc_extract.files import publish, unfinished_path, write_text
 from lcdc_extract.network.preprocess import preprocess
 from lcdc_extract.train.events import Reporter, VideoDecoded
-from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoOpened, VideoSource, probe
+from lcdc_extract.video import (
+    DecoderPool,
+    DecodingFailed,
+    FrameChunk,
+    Reading,
+    VideoEnded,
+    VideoOpened,
+    VideoSource,
+    probe,
+)
 
 TRAINING_SIDE = 246
 """Height and width, in pixels, of a frame that training resizes again and crops."""
@@ -37,7 +46,7 @@ class VideoFrames:
     rgb: npt.NDArray[np.uint8]
     """(n, side, side, 3), a memory map."""
     seconds: npt.NDArray[np.float64]
-    """(n,): presentation times, from the video's first frame."""
+    """(n,): presentation times on the clock that players show."""
     decoded: int
     """How many frames the video has."""
 
@@ -62,7 +71,8 @@ class FrameCache:
     """
 
     def __init__(self, directory: Path, frame_step: int, decoder: Decoder) -> None:
-        self._directory, self._frame_step, self._decoder = directory, frame_step, decoder
+        self._directory = directory
+        self._reading = Reading(frame_step=frame_step, decoder=decoder, on_damage="fail")
 
     def fill(self, sides: Mapping[VideoSource, int], report: Reporter) -> None:
         """Decodes the videos that are not there yet; those that are finished stay, whatever happens to the others.
@@ -110,7 +120,7 @@ class FrameCache:
             rgb = np.load(self._path(video, ".npy"), mmap_mode="r")
             seconds = np.array(card.seconds, np.float64)
             if (
-                made_of == (self._frame_step, self._decoder, side, status.st_size, status.st_mtime_ns)
+                made_of == (self._reading.frame_step, self._reading.decoder, side, status.st_size, status.st_mtime_ns)
                 and (rgb.dtype, rgb.shape) == (np.uint8, (*seconds.shape, side, side, 3))
                 and isinstance(card.decoded, int)
             ):
@@ -125,7 +135,7 @@ class FrameCache:
         self._directory.mkdir(parents=True, exist_ok=True)
         readable: dict[VideoSource, int] = {}
         failures: list[DecodingFailed] = []
-        infos = probe(list(sides), decoder=self._decoder)
+        infos = probe(list(sides), self._reading)
         needed = 0
         for video, side in sides.items():
             info = infos[video.id]
@@ -133,7 +143,7 @@ class FrameCache:
                 failures.append(info)
             else:
                 readable[video] = side
-                needed += (info.frames_expected or 0) // self._frame_step * side * side * 3
+                needed += (info.frames_expected or 0) // self._reading.frame_step * side * side * 3
         free = shutil.disk_usage(self._directory).free
         if needed > free:
             raise TrainingError(
@@ -148,9 +158,11 @@ class FrameCache:
         failures: list[DecodingFailed] = []
         done = 0
         try:
-            with DecoderPool(list(sides), frame_step=self._frame_step, decoder=self._decoder) as pool:
+            with DecoderPool(list(sides), self._reading) as pool:
                 for event in pool:
                     if isinstance(event, VideoOpened):
+                        if event.source.id in writers:  # another decoder begins anew
+                            writers.pop(event.source.id).discard()
                         writers[event.source.id] = _Writer(self._path(event.source, ".npy"), sides[event.source])
                     elif isinstance(event, FrameChunk):
                         writers[event.source.id].add(event)
@@ -171,13 +183,13 @@ class FrameCache:
         path.unlink(missing_ok=True)  # while the frames change, nothing vouches for them
         writer.finish()
         card = Card(
-            frame_step=self._frame_step,
-            decoder=self._decoder,
+            frame_step=self._reading.frame_step,
+            decoder=self._reading.decoder,
             side=writer.side,
             size_bytes=video.counts.size_bytes,
             modified_ns=video.counts.modified_ns,
             decoded=video.counts.frames_decoded,
-            seconds=writer.seconds,
+            seconds=[seconds + video.condition.start_seconds for seconds in writer.seconds],
         )
         write_text(path, json.dumps(dataclasses.asdict(card)))
 

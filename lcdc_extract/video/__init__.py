@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lcdc_extract.video.decoded import Condition, what_is_wrong
 from lcdc_extract.video.discovery import Found, VideoSource, discover
 from lcdc_extract.video.events import (
     Counts,
@@ -13,14 +14,17 @@ from lcdc_extract.video.events import (
     VideoOpened,
 )
 from lcdc_extract.video.pool import DecoderPool, probe
+from lcdc_extract.video.reading import Reading
 from lcdc_extract.video.sampling import check_rate
 
 __all__ = [
+    "Condition",
     "Counts",
     "DecoderPool",
     "DecodingFailed",
     "Found",
     "FrameChunk",
+    "Reading",
     "VideoEnded",
     "VideoEvent",
     "VideoInfo",
@@ -29,4 +33,5 @@ __all__ = [
     "check_rate",
     "discover",
     "probe",
+    "what_is_wrong",
 ]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from pathlib import Path
@@ -39,6 +40,7 @@ class Child:
             opened.pop_all()  # started: from here on they are the child's
         self.connection = Connection(ours.detach())
         self.source: VideoSource | None = None
+        self.job: Job | None = None
         self.info: VideoInfo | None = None
         self.frames_decoded = 0
         self.waited_seconds = 0.0
@@ -57,7 +59,7 @@ class Child:
 
     def start(self, source: VideoSource, job: Job) -> None:
         with self._lock:
-            self.source, self.info, self._ring, self._slots_in_use = source, None, None, 0
+            self.source, self.job, self.info, self._ring, self._slots_in_use = source, job, None, None, 0
             self.frames_decoded, self.waited_seconds = 0, 0.0
             self._send(job)
 
@@ -85,8 +87,15 @@ class Child:
         with self._lock:
             self._slots_in_use += 1
         self.frames_decoded = filled.frames_decoded
-        rgb = ring.slots[filled.slot, : len(filled.index)]
-        return FrameChunk(source, rgb, filled.index, filled.pts_seconds, lambda: self._release(ring, filled.slot))
+        rgb = ring.frames(filled.slot, len(filled.index), filled.height, filled.width)
+        return FrameChunk(
+            source,
+            rgb,
+            filled.index,
+            filled.pts_seconds,
+            filled.damaged,
+            on_release=partial(self._release, ring, filled.slot),
+        )
 
     def finish(self) -> None:
         """The video is over; chunks still in use keep their memory but have no one to go back to."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lcdc_extract.video.decoded import Condition
 from lcdc_extract.video.discovery import VideoSource
 
 
@@ -19,16 +21,24 @@ class VideoInfo:
     """Pixels, after rotation."""
     height: int
     fps: float
-    """Average frames per second; 0.0 where the container does not say."""
+    """Frames per second, as the stream says or as its packets have it; 0.0 where neither is known."""
+    nominal_fps: float
+    """Frames per second between most frames, and at least `fps`."""
     frames_expected: int | None
-    """Frames the container announces: a claim, not a count. None where it makes none."""
+    """Packets in the file whose frame is to be shown: a claim, not a count. None where nobody knows."""
     decoder: str
-    """Name and version, e.g. "decord 0.6.0"; also says so where times had to be made up from the frame rate."""
+    """Name and version, e.g. "decord 0.6.0"."""
+    decoder_reason: str = ""
+    """Why it is not decord, where `decoder` is "auto"."""
+    interlaced: bool = False
+    """Whether pictures consist of two fields, taken at different times."""
+    notes: tuple[str, ...] = ()
+    """What is unusual about the file, in words."""
 
 
 @dataclass(frozen=True)
 class VideoOpened:
-    """Decoding of `source` begins."""
+    """Decoding of `source` begins. A second one takes back every chunk before it: another decoder begins anew."""
 
     source: VideoSource
     info: VideoInfo
@@ -42,6 +52,7 @@ class FrameChunk:
         rgb: uint8 (T, H, W, 3). Valid until `release`.
         index: int64 (T,), the decoded frame each one is, counted from 0; never falls.
         pts_seconds: float64 (T,), presentation times, counted from the video's first frame.
+        damaged: bool (T,), whether a frame, or one it was made from, is damaged.
     """
 
     def __init__(
@@ -50,6 +61,8 @@ class FrameChunk:
         rgb: npt.NDArray[np.uint8],
         index: npt.NDArray[np.int64],
         pts_seconds: npt.NDArray[np.float64],
+        damaged: npt.NDArray[np.bool_],
+        *,
         on_release: Callable[[], None] | None = None,
     ) -> None:
         """Checks that the arrays fit together.
@@ -59,7 +72,12 @@ class FrameChunk:
         """
         if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[3] != 3:
             raise ValueError(f"rgb is {rgb.dtype} {rgb.shape}; expected uint8 (T, H, W, 3)")
-        for name, array, dtype in (("index", index, np.int64), ("pts_seconds", pts_seconds, np.float64)):
+        arrays: tuple[tuple[str, npt.NDArray[Any], type], ...] = (
+            ("index", index, np.int64),
+            ("pts_seconds", pts_seconds, np.float64),
+            ("damaged", damaged, np.bool_),
+        )
+        for name, array, dtype in arrays:
             if array.dtype != dtype or array.shape != rgb.shape[:1]:
                 expected = f"{np.dtype(dtype).name} {rgb.shape[:1]} as rgb is {rgb.shape}"
                 raise ValueError(f"{name} is {array.dtype} {array.shape}; expected {expected}")
@@ -67,6 +85,7 @@ class FrameChunk:
         self.rgb = rgb
         self.index = index
         self.pts_seconds = pts_seconds
+        self.damaged = damaged
         self._on_release = on_release
 
     def __len__(self) -> int:
@@ -88,8 +107,8 @@ class Counts:
     frames_sampled: int
     frames_repeated: int
     """Samples that show the same decoded frame as the one before (only with `fps`, at variable frame rate)."""
-    damaged_packets: int
-    """Packets the decoder had to skip; decord fails at the first one instead."""
+    frames_damaged: int
+    """Decoded frames that are damaged, or were made from such."""
     size_bytes: int
     modified_ns: int
     """The file's modification time, in nanoseconds since 1970."""
@@ -104,6 +123,7 @@ class VideoEnded:
     source: VideoSource
     info: VideoInfo
     counts: Counts
+    condition: Condition
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lcdc_extract.config import Decoder
+from lcdc_extract.video.decoded import Condition
 from lcdc_extract.video.events import Counts, VideoInfo
+from lcdc_extract.video.reading import Reading
 
 SLOTS = 3
 """Chunks that can be under way: one being decoded, one waiting, one in use."""
@@ -31,10 +32,10 @@ class Job:
     """Parent to child: decode this file, or only open it."""
 
     path: str
-    decoder: Decoder
-    frame_step: int = 1
-    fps: float | None = None
+    reading: Reading
     only_probe: bool = False
+    distrust: str = ""
+    """Why decord is not to be tried again, in words."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,22 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Restarted:
+    """Child to parent: another decoder begins anew, in the same memory; what came before does not count."""
+
+    info: VideoInfo
+
+
+@dataclass(frozen=True)
 class Filled:
     """Child to parent: a slot holds the next sampled frames."""
 
     slot: int
+    height: int
+    width: int
     index: npt.NDArray[np.int64]
     pts_seconds: npt.NDArray[np.float64]
+    damaged: npt.NDArray[np.bool_]
     frames_decoded: int
 
 
@@ -73,6 +84,7 @@ class Ended:
     """Child to parent: every frame was decoded."""
 
     counts: Counts
+    condition: Condition
 
 
 @dataclass(frozen=True)
@@ -91,14 +103,18 @@ class Ring:
     """Memory for `SLOTS` chunks of frames, in a file without a name: it ends with the last process that maps it."""
 
     def __init__(self, descriptor: int, height: int, width: int) -> None:
-        """Maps `descriptor`, which stays open and belongs to the caller.
+        """Maps `descriptor`, which stays open and belongs to the caller; the size is that of most frames."""
+        self._slot_bytes = _slot_bytes(height, width)
+        self._memory = mmap.mmap(descriptor, SLOTS * self._slot_bytes)
 
-        Attributes:
-            slots: uint8 (SLOTS, T, H, W, 3)
-        """
-        shape = (SLOTS, _frames_per_slot(height, width), height, width, 3)
-        memory = mmap.mmap(descriptor, math.prod(shape))
-        self.slots: npt.NDArray[np.uint8] = np.frombuffer(memory, np.uint8).reshape(shape)
+    def room(self, height: int, width: int) -> int:
+        """How many frames of a size fit into a slot."""
+        return min(FRAMES_PER_SLOT, self._slot_bytes // (height * width * 3))
+
+    def frames(self, slot: int, count: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+        """The first frames of a slot: uint8 (count, H, W, 3), a view."""
+        shape = (count, height, width, 3)
+        return np.frombuffer(self._memory, np.uint8, math.prod(shape), slot * self._slot_bytes).reshape(shape)
 
     @staticmethod
     def reserve(height: int, width: int) -> int:
@@ -109,12 +125,13 @@ class Ring:
         """
         descriptor = os.memfd_create("lcdc-frames")
         try:
-            os.posix_fallocate(descriptor, 0, SLOTS * _frames_per_slot(height, width) * height * width * 3)
+            os.posix_fallocate(descriptor, 0, SLOTS * _slot_bytes(height, width))
         except OSError:
             os.close(descriptor)
             raise
         return descriptor
 
 
-def _frames_per_slot(height: int, width: int) -> int:
-    return min(FRAMES_PER_SLOT, max(1, SLOT_BYTES // (height * width * 3)))
+def _slot_bytes(height: int, width: int) -> int:
+    frame = height * width * 3
+    return frame * min(FRAMES_PER_SLOT, max(1, SLOT_BYTES // frame))

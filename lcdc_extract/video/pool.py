@@ -6,16 +6,15 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any
 
-from lcdc_extract.config import Decoder
 from lcdc_extract.video.child import Child
 from lcdc_extract.video.discovery import VideoSource
 from lcdc_extract.video.events import DecodingFailed, VideoEnded, VideoEvent, VideoInfo, VideoOpened
-from lcdc_extract.video.messages import Beat, Ended, Filled, Job, Opened, Ready, Refused
+from lcdc_extract.video.messages import Beat, Ended, Filled, Job, Opened, Ready, Refused, Restarted
+from lcdc_extract.video.reading import Reading
 from lcdc_extract.video.shortage import OPEN_FILES, shortage, shortage_in
 
 _POLL_SECONDS = 1.0
@@ -24,12 +23,15 @@ _POLL_SECONDS = 1.0
 _END_SECONDS = 5.0
 """A process that is killed is gone sooner, unless it hangs in the system."""
 
+DEFAULT_READING = Reading()
+
 
 class DecoderPool:
     """Iterates over the events of all `sources`; those of different videos interleave.
 
     Per video the order is `VideoOpened`, `FrameChunk` ..., then `VideoEnded` or `DecodingFailed`; a video that cannot
-    be opened has only `DecodingFailed`. A decoder has three chunks of memory: it stops until chunks are released, so
+    be opened has only `DecodingFailed`. Where PyAV takes over from decord there is another `VideoOpened`, and chunks
+    from the first frame on. A decoder has three chunks of memory: it stops until chunks are released, so
     whoever keeps three of one video waits for ever.
 
     Use it as a context manager, from one thread (the children end with the thread that started them); only
@@ -41,10 +43,8 @@ class DecoderPool:
     def __init__(
         self,
         sources: Sequence[VideoSource],
+        reading: Reading = DEFAULT_READING,
         *,
-        frame_step: int = 1,
-        fps: float | None = None,
-        decoder: Decoder = "decord",
         decoders: int = 2,
         timeout_seconds: float = 60.0,
     ) -> None:
@@ -52,14 +52,13 @@ class DecoderPool:
 
         Args:
             sources: videos, started in this order.
-            frame_step: keep every N-th decoded frame.
-            fps: or keep the frames nearest to this rate.
-            decoder: "decord" or "av".
+            reading: how each is read.
             decoders: processes side by side; no more than videos are started.
             timeout_seconds: a child that owes a frame and is silent for this long is killed and its video fails.
         """
         self._sources = deque(sources)
-        self._job = Job("", decoder, frame_step, fps)  # each source gives it its path
+        self._reading, self._only_probe = reading, False
+        self._distrust: dict[VideoSource, str] = {}  # why PyAV is to read a video that decord failed on
         self._decoders = decoders
         self._timeout_seconds = timeout_seconds
         self._children: list[Child] = []
@@ -77,6 +76,9 @@ class DecoderPool:
         for child, message in self._messages():
             if isinstance(message, Opened):
                 yield self._opened(child, message.info)
+            elif isinstance(message, Restarted):
+                child.info = message.info
+                yield VideoOpened(_source_of(child), message.info)
             elif isinstance(message, Filled):
                 yield child.chunk(message)
             else:
@@ -84,7 +86,7 @@ class DecoderPool:
 
     def probes(self) -> Iterator[tuple[VideoSource, VideoInfo | DecodingFailed]]:
         """Opens each source without decoding it; see `probe`."""
-        self._job = replace(self._job, only_probe=True)
+        self._only_probe = True
         for child, message in self._messages():
             source = _source_of(child)
             child.finish()
@@ -120,8 +122,7 @@ class DecoderPool:
         except (EOFError, OSError):
             reason = f"the decoder process {child.why_dead(_END_SECONDS)} at about frame {child.frames_decoded}"
             self._dismiss(child)
-            advice = shortage_in(reason) or f"the other decoder may read the file: {self._other_decoder()}"
-            return _failure(child, f"{reason}; {advice}")
+            return self._failure(child, reason, shortage_in(reason) or self._other_decoder())
         if isinstance(message, Beat):
             child.frames_decoded = message.frames_decoded
             return None
@@ -136,15 +137,26 @@ class DecoderPool:
         child.waited_seconds += elapsed
         if child.waited_seconds < self._timeout_seconds:
             return None
+        silence = (
+            f"the decoder gave no sign of life for {self._timeout_seconds:g} s at about frame {child.frames_decoded}"
+        )
         if self._dismiss(child):
-            end = f"was stopped. Try {self._other_decoder()}, or a longer `decode_timeout_seconds` if the disk is slow"
-        else:
-            end = (
-                f"cannot be stopped: process {child.pid} waits inside the system, perhaps for a disk that does not "
-                "answer. Once the disk is back, give the same command again"
-            )
-        silence = f"{self._timeout_seconds:g} s at about frame {child.frames_decoded}"
-        return _failure(child, f"the decoder gave no sign of life for {silence} and {end}")
+            advice = f"{self._other_decoder()}; a slow disk needs a longer `decode_timeout_seconds`"
+            return self._failure(child, f"{silence} and was stopped", advice)
+        return _refusal(
+            child,
+            f"{silence} and cannot be stopped: process {child.pid} waits inside the system, perhaps for a disk that "
+            "does not answer. Once the disk is back, give the same command again",
+        )
+
+    def _failure(self, child: Child, reason: str, advice: str) -> Refused | None:
+        """A decoder that crashed or hung fails its video, unless PyAV is there to try it."""
+        source, job = child.source, child.job
+        if source and job and job.reading.decoder == "auto" and not job.distrust:
+            self._distrust[source] = reason
+            self._sources.appendleft(source)
+            return None
+        return _refusal(child, f"{reason}; {advice}")
 
     def _opened(self, child: Child, info: VideoInfo) -> VideoOpened | DecodingFailed:
         source = _source_of(child)
@@ -164,12 +176,13 @@ class DecoderPool:
         if isinstance(message, Refused):
             return DecodingFailed(source, message.reason)
         assert info is not None, "it was opened"
-        return VideoEnded(source, info, message.counts)
+        return VideoEnded(source, info, message.counts, message.condition)
 
     def _assign(self, child: Child) -> None:
         if self._sources:
             source = self._sources.popleft()
-            child.start(source, replace(self._job, path=os.path.abspath(source.path)))
+            path, distrust = os.path.abspath(source.path), self._distrust.get(source, "")
+            child.start(source, Job(path, self._reading, self._only_probe, distrust))
         else:
             self._dismiss(child)
 
@@ -193,19 +206,25 @@ class DecoderPool:
         return elapsed
 
     def _other_decoder(self) -> str:
-        return "`decoder='av'`" if self._job.decoder == "decord" else "`decoder='decord'`"
+        if self._reading.decoder == "auto":
+            return "neither decoder can read the file: convert it, ffmpeg -i IN OUT.mp4"
+        return "the other decoder may read the file: `decoder='auto'`"
 
 
 def probe(
-    sources: Sequence[VideoSource], *, decoder: Decoder = "decord", decoders: int = 2, timeout_seconds: float = 60.0
+    sources: Sequence[VideoSource],
+    reading: Reading = DEFAULT_READING,
+    *,
+    decoders: int = 2,
+    timeout_seconds: float = 60.0,
 ) -> dict[str, VideoInfo | DecodingFailed]:
     """Opens each video in a child process and returns, by id, what its container says or why it cannot be opened."""
-    with DecoderPool(sources, decoder=decoder, decoders=decoders, timeout_seconds=timeout_seconds) as pool:
+    with DecoderPool(sources, reading, decoders=decoders, timeout_seconds=timeout_seconds) as pool:
         found = {source.id: result for source, result in pool.probes()}
     return {source.id: found[source.id] for source in sources}
 
 
-def _failure(child: Child, reason: str) -> Refused | None:
+def _refusal(child: Child, reason: str) -> Refused | None:
     """None where a child had no video any more: that is nobody's failure."""
     return Refused(reason) if child.source else None
 

@@ -32,7 +32,7 @@ def test_every_option_reaches_the_config(tmp_path: Path, monkeypatch: pytest.Mon
 
     def record(config: ExtractConfig, report: object) -> RunSummary:
         seen.append(config)
-        return RunSummary(config.out, (), (), (), 1, 0, 0.0)
+        return RunSummary(config.out, (), (), (), (), 1, 0, 0.0)
 
     monkeypatch.setattr(pipeline, "extract", record)
     options = {

@@ -50,7 +50,8 @@ def stream(
     parts.append(rest)
     features = torch.cat([part.features for part in parts])
     rows = [(frame, edge) for part in parts for frame, edge in zip(part.frames, part.edges, strict=True)]
-    return FeatureRows(features, [frame for frame, _ in rows], [edge for _, edge in rows]), padding
+    starts = [start for part in parts for start in part.starts]
+    return FeatureRows(features, [frame for frame, _ in rows], [edge for _, edge in rows], starts), padding
 
 
 @settings(deadline=None, max_examples=120)

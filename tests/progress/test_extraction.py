@@ -20,7 +20,7 @@ EVENTS = [
     Progress("a", 20),
     FINISHED,
     VideoFailed("b", "b.mp4", "damaged"),
-    RunSummary(Path("f.h5"), (FINISHED,), ("c",), (VideoFailed("b", "b.mp4", "damaged"),), 2, 20, 1.5),
+    RunSummary(Path("f.h5"), (FINISHED,), ("c",), (), (VideoFailed("b", "b.mp4", "damaged"),), 2, 20, 1.5),
 ]
 
 

@@ -182,7 +182,8 @@ def test_segments_may_reach_the_end_of_a_video_behind_its_last_row(rows: list[in
     count = len(rows)
     video = VideoFeatures(
         np.zeros((count, 1024), np.float32), np.array(rows), np.array(rows) / 10, np.zeros(count, np.bool_),
-        {"frames_decoded": 60, "frames_per_second": rate},
+        np.zeros(count, np.bool_),
+        {"frames_decoded": 60, "frames_per_second": rate, "start_seconds": 0.0},
     )  # fmt: skip
     assert _last_seconds(video) == pytest.approx(5.9)
 

@@ -15,16 +15,17 @@ from typing import Any
 import av
 import numpy as np
 
-from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, VideoEnded, VideoOpened, VideoSource
+from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, Reading, VideoEnded, VideoOpened, VideoSource
 
 
 @dataclass
 class Decoded:
-    """A whole decoded video: rgb (T,H,W,3), index (T,), times (T,), and the events around the chunks."""
+    """A whole decoded video: rgb (T,H,W,3), index, times and damaged (T,), and the events around the chunks."""
 
     rgb: np.ndarray
     index: np.ndarray
     times: np.ndarray
+    damaged: np.ndarray
     opened: VideoOpened
     ended: VideoEnded
 
@@ -48,11 +49,11 @@ def decode(path: Path, **options: Any) -> Decoded:
     """Decodes one video through the pool; fails the test if that fails."""
     events = list(run([source(path)], **options))
     assert not isinstance(events[-1], DecodingFailed), events[-1].reason
-    opened, *chunks, ended = events
-    assert isinstance(opened, VideoOpened)
+    begin = max(place for place, event in enumerate(events) if isinstance(event, VideoOpened))  # takes back all before
+    opened, *chunks, ended = events[begin:]
     assert isinstance(ended, VideoEnded)
-    rgb, index, times = (np.concatenate([chunk[part] for chunk in chunks]) for part in range(3))
-    return Decoded(rgb, index, times, opened, ended)
+    rgb, index, times, damaged = (np.concatenate([chunk[part] for chunk in chunks]) for part in range(4))
+    return Decoded(rgb, index, times, damaged, opened, ended)
 
 
 def failure(path: Path, **options: Any) -> str:
@@ -63,11 +64,12 @@ def failure(path: Path, **options: Any) -> str:
 
 
 def run(sources: Iterable[VideoSource], **options: Any) -> Iterable[Any]:
-    """The pool's events; chunks are copied to (rgb, index, times, source) and released at once."""
-    with DecoderPool(list(sources), **options) as pool:
+    """The pool's events; chunks are copied to (rgb, index, times, damaged, source) and released at once."""
+    of_pool = {name: options.pop(name) for name in ("decoders", "timeout_seconds") if name in options}
+    with DecoderPool(list(sources), Reading(**options), **of_pool) as pool:
         for event in pool:
             if isinstance(event, FrameChunk):
-                yield event.rgb.copy(), event.index, event.pts_seconds, event.source
+                yield event.rgb.copy(), event.index, event.pts_seconds, event.damaged, event.source
                 event.release()
             else:
                 yield event

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from lcdc_extract.video import probe
+from lcdc_extract.video import Reading, probe
 from tests.clips import draw_frame, read_number, render_clip
 from tests.video.reference import decode, decode_with_ffmpeg, source
 
@@ -58,7 +58,8 @@ def test_frames_and_times_equal_ffmpeg(name: str, decoder: str, tmp_path: Path) 
     np.testing.assert_allclose(found.times, times - times[0], rtol=2e-7, atol=1e-6)
     assert [read_number(picture) for picture in found.rgb] == list(range(options.get("num_frames", 30)))
     assert found.ended.counts.frames_decoded == found.ended.counts.frames_sampled == len(rgb)
-    assert (found.ended.counts.damaged_packets, found.ended.counts.frames_repeated) == (0, 0)
+    assert (found.ended.counts.frames_damaged, found.ended.counts.frames_repeated) == (0, 0)
+    assert not found.ended.condition.incomplete
 
 
 @both_decoders
@@ -133,7 +134,7 @@ def test_what_the_container_says(decoder: str, tmp_path: Path) -> None:
     assert found.ended.info == info
     assert (info.width, info.height, info.fps, info.frames_expected) == (64, 48, 25.0, 30)
     assert info.decoder.startswith(f"{decoder} ")
-    assert probe([source(tmp_path / "a.mp4")], decoder=decoder) == {"a": info}
+    assert probe([source(tmp_path / "a.mp4")], Reading(decoder=decoder)) == {"a": info}
 
 
 @both_decoders

@@ -20,6 +20,7 @@ from lcdc_extract.video import (
     DecoderPool,
     DecodingFailed,
     FrameChunk,
+    Reading,
     VideoEnded,
     VideoEvent,
     VideoOpened,
@@ -126,7 +127,7 @@ def test_frames_larger_than_a_slot(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("decoder", ["decord", "av"])
 def test_hung_child_is_stopped_and_the_rest_goes_on(decoder: str, long_clip: Path) -> None:
-    with DecoderPool(copies(long_clip, 3), decoder=decoder, decoders=1) as pool:
+    with DecoderPool(copies(long_clip, 3), Reading(decoder=decoder), decoders=1) as pool:
         events = iter(pool)
         chunk = first_chunk(events)
         hung = pool._children[0].pid
@@ -277,20 +278,25 @@ def test_a_long_digest_sends_signs_of_life(tmp_path: Path) -> None:
 def test_chunk_checks_its_shapes() -> None:
     video = VideoSource("a", Path("a.mp4"))
     rgb, index, times = np.zeros((2, 4, 6, 3), np.uint8), np.zeros(2, np.int64), np.zeros(2)
-    chunk = FrameChunk(video, rgb, index, times)
+    damaged = np.zeros(2, np.bool_)
+    chunk = FrameChunk(video, rgb, index, times, damaged)
     assert len(chunk) == 2
     with pytest.raises(ValueError, match=r"rgb is float64 .*expected uint8 \(T, H, W, 3\)"):
-        FrameChunk(video, rgb.astype(float), index, times)
+        FrameChunk(video, rgb.astype(float), index, times, damaged)
     with pytest.raises(ValueError, match=r"index is int64 \(3,\); expected int64 \(2,\)"):
-        FrameChunk(video, rgb, np.zeros(3, np.int64), times)
+        FrameChunk(video, rgb, np.zeros(3, np.int64), times, damaged)
     with pytest.raises(ValueError, match=r"pts_seconds is float32"):
-        FrameChunk(video, rgb, index, times.astype(np.float32))
+        FrameChunk(video, rgb, index, times.astype(np.float32), damaged)
+    with pytest.raises(ValueError, match=r"damaged is float64"):
+        FrameChunk(video, rgb, index, times, times)
 
 
 def test_chunk_is_released_once_and_empty_then() -> None:
     calls: list[int] = []
     rgb = np.zeros((2, 4, 6, 3), np.uint8)
-    chunk = FrameChunk(VideoSource("a", Path("a")), rgb, np.zeros(2, np.int64), np.zeros(2), lambda: calls.append(1))
+    index, times, damaged = np.zeros(2, np.int64), np.zeros(2), np.zeros(2, np.bool_)
+    video = VideoSource("a", Path("a"))
+    chunk = FrameChunk(video, rgb, index, times, damaged, on_release=lambda: calls.append(1))
     chunk.release()
     chunk.release()
     assert calls == [1]

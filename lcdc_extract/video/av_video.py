@@ -1,0 +1,175 @@
+"""A video decoded by ffmpeg's libraries, through PyAV: every kind of file, every frame timed, damage marked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import av
+
+from lcdc_extract.errors import VideoError
+from lcdc_extract.video.container import NUM_THREADS, Container, choose_stream, display_matrix
+from lcdc_extract.video.damage import Damage
+from lcdc_extract.video.decoded import Condition, DecodedFrame
+from lcdc_extract.video.ffmpeg import Complaints, open_file
+from lcdc_extract.video.orientation import Orientation
+
+
+def av_name(deinterlace: bool) -> str:
+    """Name and version."""
+    return f"av {av.__version__}" + (", deinterlaced by bwdif" if deinterlace else "")
+
+
+class Fate(NamedTuple):
+    """What is known of a picture beside its pixels."""
+
+    slot: int
+    """Of the clock."""
+    damaged: bool
+
+
+class _Tag:
+    """Goes into a decoder with a packet and comes out with its frame. PyAV tells tags apart by their identity, so each
+    packet needs one of its own: small integers are shared."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class AvVideo:
+    """Goes through a file once, front to back; see `decoded.OpenVideo`."""
+
+    def __init__(self, container: Container, *, deinterlace: bool = False) -> None:
+        self._container = container
+        self._deinterlace = deinterlace
+        self._damage = Damage()
+        self._sent = 0
+        self._decoded = 0
+        self._start_seconds = 0.0
+        self._notes: list[str] = []
+        self._looks: dict[str, str] = {}
+
+    def frames(self) -> Iterator[DecodedFrame]:
+        """Every frame that can be decoded, in the order in which they are shown.
+
+        Raises:
+            VideoError: none can be.
+        """
+        clock = self._container.clock
+        first = before = 0.0
+        pictures = self._pictures()
+        for picture, fate in deinterlaced(pictures) if self._deinterlace else pictures:
+            if not self._decoded:
+                first = clock.at(fate.slot)
+                shown = first if clock.tells_when_shown else clock.at(0)
+                self._start_seconds = shown - self._container.player_zero_seconds
+            before = max(clock.at(fate.slot) - first, before)
+            self._look_at(picture)
+            yield DecodedFrame(self._decoded, before, self._rgb(picture), fate.damaged)
+            self._decoded += 1
+        if not self._decoded:
+            raise VideoError(f"no frame could be decoded ({'; '.join(self._damage.complaints)}). Copy the file again")
+
+    def condition(self) -> Condition:
+        lost = len(self._container.clock) - self._decoded if self._damage else 0
+        return Condition(
+            start_seconds=round(self._start_seconds, 6),
+            frames_lost=max(0, lost),
+            cut_off=self._container.cut_off,
+            complaints=tuple(self._damage.complaints),
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+
+    def _pictures(self) -> Iterator[tuple[Any, Fate]]:
+        damage, clock, slot = self._damage, self._container.clock, -1
+        with open_file(self._container.path) as file, Complaints() as complaints:
+            stream = choose_stream(file, self._container.stream)
+            decoder = stream.codec_context
+            decoder.thread_count = NUM_THREADS
+            decoder.copy_opaque = True
+            for number, packet in self._packets(file, stream, complaints):
+                if complaint := complaints.take():
+                    damage.ahead_of(number, complaint[0])
+                if number in self._container.corrupt:
+                    damage.in_packet(number, "a packet is corrupt")
+                try:
+                    pictures = decoder.decode(packet)
+                except av.FFmpegError as error:
+                    pictures = []
+                    complaints.add(f"{decoder.name}: {error.strerror}")
+                for complaint_text in complaints.take():
+                    damage.in_packet(number, complaint_text)
+                for picture in pictures:
+                    place = picture.opaque.number
+                    slot = clock.slot(place, self._sent, slot)
+                    spoilt = damage.spoils(place, key_frame=picture.key_frame)
+                    yield picture, Fate(slot, spoilt or picture.is_corrupt)
+
+    def _packets(self, file: Any, stream: Any, complaints: Complaints) -> Iterator[tuple[int, Any]]:
+        """The stream's packets with their number among those that are shown, then None, which empties the decoder."""
+        packets = file.demux(stream)
+        number = shown = 0
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                break
+            except av.FFmpegError as error:
+                complaints.add(f"{file.format.name}: {error.strerror}")
+                break
+            if packet.size:
+                packet.opaque = _Tag(shown)
+                shown += number not in self._container.hidden
+                number += 1
+                self._sent = shown
+                yield shown - 1, packet
+        self._sent = shown + 1
+        yield shown, None
+
+    def _look_at(self, picture: Any) -> None:
+        """Notes what changes in the middle of a video."""
+        looks = {"frame size": f"{picture.width}x{picture.height}", "pixel format": picture.format.name}
+        for what, before in self._looks.items():
+            if looks[what] != before:
+                self._notes.append(f"the {what} changes from {before} to {looks[what]} at frame {self._decoded}")
+        self._looks = looks
+
+    def _rgb(self, picture: Any) -> Any:
+        """uint8 (H, W, 3) as shown, converted as ffmpeg's own scale filter does."""
+        matrix = display_matrix(picture)
+        orientation = Orientation.of(matrix) if matrix else Orientation()
+        return orientation.apply(picture.reformat(format="rgb24", interpolation="BICUBIC").to_ndarray())
+
+
+def deinterlaced(pictures: Iterator[tuple[Any, Fate]]) -> Iterator[tuple[Any, Fate]]:
+    """One whole picture for each interlaced one, by ffmpeg's bwdif; progressive ones stay as they are."""
+    graph: Any = None
+    waiting: deque[Fate] = deque()
+    for picture, fate in pictures:
+        if graph is None:
+            graph = _bwdif(picture)
+        waiting.append(fate)
+        graph.push(picture)
+        yield from _finished(graph, waiting)
+    if graph is not None:
+        graph.push(None)
+        yield from _finished(graph, waiting)
+
+
+def _bwdif(picture: Any) -> Any:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(template=picture)
+    graph.link_nodes(
+        source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
+    ).configure()
+    return graph
+
+
+def _finished(graph: Any, waiting: deque[Fate]) -> Iterator[tuple[Any, Fate]]:
+    while True:
+        try:
+            picture = graph.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+        yield picture, waiting.popleft()

@@ -1,0 +1,145 @@
+"""When each frame of a stream is shown, from the times its packets carry, before any frame is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+LONG_GAP_SECONDS = 10.0
+"""A jump forward of this much is worth a note: a pause in the recording, or a clock that was set anew."""
+
+
+class Stamp(NamedTuple):
+    """The times of one packet, in ticks of the stream; None where the container does not say."""
+
+    pts: int | None
+    """When its frame is shown."""
+    dts: int | None
+    """When it is decoded."""
+
+
+class Clock:
+    """The shown frames of a stream as slots 0, 1, 2, ..., in the order in which they are shown, and the time of each.
+
+    Three kinds of containers:
+
+    - every packet says when its frame is shown: MP4, Matroska, MPEG-TS. A slot belongs to a packet.
+    - packets only say when they are decoded: AVI, some MPEG-PS. A frame that comes out of the decoder when packet n
+      has gone in has the time of packet n, as in ffmpeg.
+    - packets say nothing: raw streams. Frames are one frame interval apart.
+
+    A clock that steps back, in joined files, goes on one frame interval after the last frame before.
+
+    Attributes:
+        seconds: float64 (N,), never falling; 0 is the zero of the stream's own clock.
+        interval_seconds: the median distance of two frames.
+        tells_when_shown: whether every packet does.
+        restarts: slots at which the file's clock steps back.
+        notes: steps back and long jumps forward, in words.
+    """
+
+    def __init__(self, stamps: Sequence[Stamp], time_base: Fraction, fps: float) -> None:
+        """Puts the frames in order.
+
+        Args:
+            stamps: of the packets whose frames are shown, in the order of the file.
+            time_base: seconds per tick.
+            fps: frames per second as the container says; 0 where it does not.
+        """
+        self.tells_when_shown = all(stamp.pts is not None for stamp in stamps)
+        self.notes: list[str] = []
+        default_ticks = float(1 / (fps or 25.0) / time_base)
+        ticks, starts = _ticks_of(stamps, self.tells_when_shown, default_ticks)
+        interval_ticks = _median_step(ticks, default_ticks)
+        self.restarts = tuple(starts[1:])
+        self._slot_of, ticks = self._in_order(ticks, starts, interval_ticks)
+        self.seconds = ticks * float(time_base.numerator) / float(time_base.denominator)
+        self.interval_seconds = interval_ticks * float(time_base)
+        self._note_gaps()
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def slot(self, packet: int, sent: int, before: int) -> int:
+        """The slot of a frame that comes out of a decoder.
+
+        Args:
+            packet: number of the packet it was in.
+            sent: packets that went into the decoder so far.
+            before: the slot of the frame before, -1 for the first.
+        """
+        if self.tells_when_shown:
+            return int(self._slot_of[packet])
+        waiting = sent > len(self)  # all packets went in: the decoder hands out what it kept
+        return before + 1 if waiting else max(sent - 1, before + 1)
+
+    def at(self, slot: int) -> float:
+        """Seconds of a slot; beyond the last one at the usual distance."""
+        if not len(self):
+            return slot * self.interval_seconds
+        beyond = max(0, slot - len(self) + 1)
+        return float(self.seconds[slot - beyond]) + beyond * self.interval_seconds
+
+    def _in_order(
+        self, ticks: npt.NDArray[np.float64], starts: Sequence[int], interval_ticks: float
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """(slot of each packet, time of each slot), one clock after the other."""
+        slot_of = np.empty(len(ticks), np.int64)
+        times = np.empty(len(ticks), np.float64)
+        for begin, end in zip(starts, [*starts[1:], len(ticks)], strict=True):
+            order = np.argsort(ticks[begin:end], kind="stable")
+            slot_of[begin + order] = np.arange(begin, end)
+            times[begin:end] = ticks[begin:end][order]
+            if begin:
+                times[begin:end] += times[begin - 1] + interval_ticks - times[begin]
+                self.notes.append(
+                    f"the clock of the file starts again at frame {begin}; times go on from the last frame"
+                )
+        return slot_of, times
+
+    def _note_gaps(self) -> None:
+        for place in np.flatnonzero(np.diff(self.seconds) > max(LONG_GAP_SECONDS, 2 * self.interval_seconds)):
+            gap = self.seconds[place + 1] - self.seconds[place]
+            self.notes.append(f"frame {place + 1} comes {gap:.1f} s after the one before")
+
+
+def _ticks_of(stamps: Sequence[Stamp], shown: bool, default_ticks: float) -> tuple[npt.NDArray[np.float64], list[int]]:
+    """The time that decides, of each packet; and the packets at which the clock starts again."""
+    decoded = [stamp.dts for stamp in stamps]
+    if shown:
+        return np.array([stamp.pts for stamp in stamps], np.float64), _restarts(decoded)
+    return _without_gaps(decoded, default_ticks), _restarts(decoded)
+
+
+def _without_gaps(ticks: Sequence[int | None], default_ticks: float) -> npt.NDArray[np.float64]:
+    """Unknown times follow the one before, or lead up to the first one that is known, at the usual distance."""
+    known = [place for place, tick in enumerate(ticks) if tick is not None]
+    if not known:
+        return np.arange(len(ticks), dtype=np.float64) * default_ticks
+    filled = np.array([np.nan if tick is None else tick for tick in ticks], np.float64)
+    step = _median_step(filled[known], default_ticks)
+    filled[: known[0]] = filled[known[0]] - step * np.arange(known[0], 0, -1)
+    for place in np.flatnonzero(np.isnan(filled)):
+        filled[place] = filled[place - 1] + step
+    return filled
+
+
+def _restarts(decoded: Sequence[int | None]) -> list[int]:
+    """Where decoding would go back in time, which it never does: there another recording begins."""
+    places, last = [0], None
+    for place, tick in enumerate(decoded):
+        if tick is not None:
+            if last is not None and tick < last:
+                places.append(place)
+            last = tick
+    return places
+
+
+def _median_step(ticks: npt.NDArray[np.float64], default: float) -> float:
+    steps = np.diff(np.sort(ticks))
+    steps = steps[steps > 0]
+    return float(np.median(steps)) if len(steps) else default
