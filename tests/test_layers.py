@@ -38,8 +38,8 @@ DOORS = {"cli", "toolbox"}
 """They open into every room, and no room imports them; `lcdc inspect` speaks in the options of `lcdc-extract`."""
 
 HOMES = {
-    "decord": ("video/decoders.py",),
-    "av": ("video/decoders.py", "synth/encode.py"),
+    "decord": ("video/decord_video.py",),
+    "av": ("video/ffmpeg.py", "video/container.py", "video/av_video.py", "synth/encode.py"),
     "h5py": ("features/",),
     "matplotlib": ("plots.py",),
     "tensorflow": ("weights/convert/tensorflow.py",),

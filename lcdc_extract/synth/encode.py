@@ -24,9 +24,7 @@ def load_av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise OutputError(
-            'PyAV is not installed, and writing videos needs it; run `pip install "lcdc-extract[av]"`'
-        ) from error
+        raise OutputError("PyAV is not installed, and writing videos needs it; run `pip install av`") from error
     if "libx264" not in av.codecs_available:
         raise OutputError(f"PyAV {av.__version__} was built without libx264; `pip install --force-reinstall av`")
     return av

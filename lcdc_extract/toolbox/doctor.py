@@ -50,7 +50,7 @@ PACKAGES = (
     Package("h5py", ("h5py",)),
     Package("safetensors", ("safetensors",)),
     Package("decord", ("decord", "decord2"), install="pip install decord (decord2 where it has no wheels)"),
-    Package("av", ("av",), "note", "optional second decoder: pip install 'lcdc-extract[av]'"),
+    Package("av", ("av",)),
 )
 
 

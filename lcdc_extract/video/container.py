@@ -30,9 +30,6 @@ _DURATION_IS_A_CLAIM = ("matroska,webm", "flv", "mxf")
 _RATE_FACTOR = 2.0
 """A frame rate that is so much off the distance of the frames is that of something else: fields, or ticks."""
 
-_FIELD_ORDERS = (2, 3, 4, 5)
-"""AVFieldOrder: interlaced, in one way or another."""
-
 _JOINT_PACKETS = 4
 """Where files were joined, MPEG-TS calls one of the packets ahead of the joint damaged, because its counters jump. If
 it really is, its decoder complains."""
@@ -176,7 +173,7 @@ class _Survey:
             width=width,
             height=height,
             orientation=orientation,
-            interlaced=bool(self._first.interlaced_frame) or self._decoder.field_order in _FIELD_ORDERS,
+            interlaced=bool(self._first.interlaced_frame),
             fps=_plausible_rate(fps, stream, clock),
             clock=clock,
             player_zero_seconds=_player_zero(file, clock),

@@ -69,5 +69,5 @@ def test_what_is_not_there() -> None:
     assert check_package(Package("no_such_thing", ("thing",))) == Finding(
         "missing", "no_such_thing", "pip install no_such_thing"
     )
-    optional = Package("no_such_thing", ("thing",), "note", "pip install 'lcdc-extract[av]'")
-    assert check_package(optional) == Finding("note", "no_such_thing", "pip install 'lcdc-extract[av]'")
+    optional = Package("no_such_thing", ("thing",), "note", "pip install 'lcdc-extract[more]'")
+    assert check_package(optional) == Finding("note", "no_such_thing", "pip install 'lcdc-extract[more]'")

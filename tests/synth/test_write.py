@@ -304,7 +304,7 @@ def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", refuse)
     code, output = run(tmp_path / "out", "--videos", 2, "--seed", 1, "--device", "cpu")
     assert code == 2
-    assert 'pip install "lcdc-extract[av]"' in output
+    assert "pip install av" in output
     assert not (tmp_path / "out").exists()
 
 
