@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "extractor": {"config", "devices", "errors", "network", "weights"},
     "pipeline": GROUND | {"devices", "extractor", "features", "network", "ops", "video", "weights"},
     "score": GROUND | {"features", "labels", "plots"},
-    "picture": GROUND | {"features", "plots", "video", "weights"},
+    "picture": {"errors", "files", "features", "plots", "video", "weights"},
     "train": GROUND | {"devices", "labels", "network", "ops", "plots", "synth", "video", "weights"},
     "terminal": {"errors"},
     "progress": {"features", "pipeline", "synth", "terminal", "train", "weights"},

@@ -32,7 +32,7 @@ def open_decord(container: Container, log: Callable[[], str]) -> OpenVideo:
         VideoError: decord would give wrong frames or times, cannot open the file, or is not installed.
     """
     if reason := why_not(container):
-        raise VideoError(f"decord cannot be trusted with this file: {reason}. `decoder='auto'` reads it")
+        raise VideoError(f"decord cannot be trusted with this file: {reason}")
     return DecordVideo(container, log)
 
 

@@ -19,7 +19,7 @@ FAULT_TOLERANCE = 1e-9
 """A fraction of the frames. Unless it is positive, decord replaces missing frames by copies of the one before, and 0
 counts as unset. This small it rounds down to "no copies at all"."""
 
-CODECS = ("h264", "hevc", "mjpeg", "mpeg4", "vp8", "vp9")
+CODECS = ("h264", "hevc", "mpeg4", "vp8", "vp9")
 """Those with which decord's frames are ffmpeg's, bit by bit: docs/decoding.md."""
 
 FORMATS = ("avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2")
@@ -30,7 +30,12 @@ PIXEL_FORMATS = ("gray", "yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p"
 _SIZE_CHANGE = "frame properties on the fly"
 """What ffmpeg inside decord logs when a later frame has another size; decord itself rescales it and says nothing."""
 
-_HARMLESS = ("Failed to parse extradata", "deprecated pixel format used", "No accelerated colorspace conversion")
+_HARMLESS = (
+    "EOI missing, emulating",
+    "Failed to parse extradata",
+    "No accelerated colorspace conversion",
+    "deprecated pixel format used",
+)
 """Lines that ffmpeg inside decord writes about good files."""
 
 

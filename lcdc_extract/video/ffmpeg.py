@@ -22,7 +22,7 @@ def open_file(path: Path) -> Any:
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
     try:
-        container = av.open(str(path), metadata_errors=_INVALID_UTF8)
+        container: Any = av.open(str(path), metadata_errors=_INVALID_UTF8)
     except av.FFmpegError as error:
         raise VideoError(_why_not_opened(path, error)) from error
     container.flags = container.flags & ~av.container.Flags.gen_pts.value
@@ -57,7 +57,9 @@ class Complaints:
         """Those since the last call: "h264: error while decoding MB 5 3"."""
         if not self._lines and not self._added:
             return []
-        found = [f"{source}: {text.strip()}" for level, source, text in self._lines if level <= av.logging.ERROR]
+        found = [
+            f"{source}: {text.strip().rstrip('.')}" for level, source, text in self._lines if level <= av.logging.ERROR
+        ]
         found += self._added
         self._lines.clear()
         self._added.clear()

@@ -12,38 +12,12 @@ import ctypes
 import os
 import signal
 import sys
-import time
-from collections import deque
-from functools import partial
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle
-from pathlib import Path
-
-import numpy as np
 
 from lcdc_extract.errors import VideoError
-from lcdc_extract.files import sha256_of
-from lcdc_extract.video.container import Container, read_container
-from lcdc_extract.video.decoded import DecodedFrame, OpenVideo
-from lcdc_extract.video.decoders import chooses_decord, damaged_video, describe, open_av, open_decord, too_large
-from lcdc_extract.video.events import Counts
-from lcdc_extract.video.messages import (
-    BEAT_SECONDS,
-    SLOTS,
-    Beat,
-    Ended,
-    Filled,
-    Job,
-    Opened,
-    Ready,
-    Refused,
-    Restarted,
-    Ring,
-)
-from lcdc_extract.video.sampling import FrameSelector, check_rate
+from lcdc_extract.video.messages import Job, Ready, Refused
 from lcdc_extract.video.shortage import in_words
 
-_LOG_BYTES = 1 << 20
 _PR_SET_PDEATHSIG = 1
 
 
@@ -71,164 +45,19 @@ def _die_with(parent: int) -> None:
 
 def _do(job: Job, connection: Connection) -> None:
     os.ftruncate(2, 0)
-    voice = _Voice(connection)
+    os.lseek(2, 0, os.SEEK_SET)  # or the next line would follow zeros
     try:
-        container = _open(job, voice)
-        voice.say(Opened(describe(container, job.reading, job.distrust)))
-        if not job.only_probe:
-            voice.say(_Decoding(job, container, connection, voice).run())
+        from lcdc_extract.video.decoding import decode  # inside: PyAV may be missing, or broken
+
+        decode(job, connection)
+    except ImportError as error:
+        connection.send(Refused(f"PyAV cannot be loaded ({error}); `pip install av`"))
     except VideoError as error:
         connection.send(Refused(str(error)))
     except OSError as error:
         if isinstance(error, ConnectionError):
             raise
         connection.send(Refused(f"cannot read the file: {in_words(error)}"))
-
-
-def _open(job: Job, voice: _Voice) -> Container:
-    path = Path(job.path)
-    if not path.is_file():
-        raise VideoError("the file is no longer there")
-    with path.open("rb") as file:
-        if not file.read(1):
-            raise VideoError("the file is empty (0 bytes); copy it again")
-    container = read_container(path, job.reading.video_stream, on_packet=partial(voice.beat, 0))
-    check_rate(job.reading.fps, container.nominal_fps)
-    return container
-
-
-def native_log() -> str:
-    """What native code wrote to standard error about this video; the beginning, should it be very long."""
-    return os.pread(2, _LOG_BYTES, 0).decode("utf-8", "replace")
-
-
-class _Voice:
-    """Speaks to the parent, and is never silent for long."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._last_word = time.monotonic()
-
-    def beat(self, frames_decoded: int) -> None:
-        """Gives a sign of life, if it is time for one."""
-        if time.monotonic() - self._last_word > BEAT_SECONDS:
-            self.say(Beat(frames_decoded))
-
-    def say(self, message: object) -> None:
-        self._connection.send(message)
-        self._last_word = time.monotonic()
-
-
-class _Decoding:
-    """One video on its way from the decoder into the ring."""
-
-    def __init__(self, job: Job, container: Container, connection: Connection, voice: _Voice) -> None:
-        self._job, self._container = job, container
-        self._connection, self._voice = connection, voice
-        descriptor = recv_handle(connection)
-        self._ring = Ring(descriptor, container.height, container.width)
-        os.close(descriptor)
-        self._free = deque(range(SLOTS))
-
-    def run(self) -> Ended:
-        """Decodes with one decoder, and where that fails and another may take over, from the beginning with that."""
-        reading, distrust = self._job.reading, self._job.distrust
-        if chooses_decord(self._container, reading, distrust):
-            try:
-                return self._run(open_decord(self._container, native_log))
-            except VideoError as error:
-                if reading.decoder != "auto":
-                    raise
-                distrust = str(error)
-            self._voice.say(Restarted(describe(self._container, reading, distrust)))
-        return self._run(open_av(self._container, reading))
-
-    def _run(self, video: OpenVideo) -> Ended:
-        self._chunk = _Chunk()
-        self._decoded = self._sampled = self._repeated = self._damaged = 0
-        reading, before = self._job.reading, None
-        selector = FrameSelector(reading.frame_step, reading.fps, reading.longest_gap_seconds)
-        for frame in video.frames():
-            count = selector.feed(frame.pts_seconds)
-            if before is not None:
-                self._sample(before, count)
-            before = frame
-            self._decoded += 1
-            self._damaged += frame.damaged
-            self._voice.beat(self._decoded)
-        if before is not None:
-            self._sample(before, selector.finish())
-        self._flush()
-        condition = video.condition()
-        if reading.on_damage == "fail" and (self._damaged or condition.incomplete):
-            raise VideoError(damaged_video(condition, self._damaged))
-        return Ended(self._counts(), condition)
-
-    def _sample(self, frame: DecodedFrame, count: int) -> None:
-        height, width, _ = frame.rgb.shape
-        for _ in range(count):
-            if (height, width) != self._chunk.size:
-                self._flush()
-                self._chunk = _Chunk((height, width))
-            if not self._chunk.index:
-                self._wait_for_slot()
-            room = self._ring.room(height, width)
-            if not room:
-                raise VideoError(too_large(self._container, frame))
-            self._ring.frames(self._free[0], room, height, width)[len(self._chunk.index)] = frame.rgb
-            self._chunk.add(frame)
-            if len(self._chunk.index) == room:
-                self._flush()
-        self._sampled += count
-        self._repeated += max(0, count - 1)
-
-    def _wait_for_slot(self) -> None:
-        while not self._free or self._connection.poll():
-            self._free.append(self._connection.recv().slot)
-
-    def _flush(self) -> None:
-        chunk = self._chunk
-        if chunk.index:
-            self._voice.say(chunk.filled(self._free.popleft(), self._decoded))
-        self._chunk = _Chunk(chunk.size)
-
-    def _counts(self) -> Counts:
-        path = self._container.path
-        sha256, status = sha256_of(path, on_block=partial(self._voice.beat, self._decoded)), path.stat()
-        return Counts(
-            frames_decoded=self._decoded,
-            frames_sampled=self._sampled,
-            frames_repeated=self._repeated,
-            frames_damaged=self._damaged,
-            size_bytes=status.st_size,
-            modified_ns=status.st_mtime_ns,
-            sha256=sha256,
-        )
-
-
-class _Chunk:
-    """What is known of the frames in a slot that is being filled; all have one size."""
-
-    def __init__(self, size: tuple[int, int] = (0, 0)) -> None:
-        self.size = size
-        self.index: list[int] = []
-        self._seconds: list[float] = []
-        self._damaged: list[bool] = []
-
-    def add(self, frame: DecodedFrame) -> None:
-        self.index.append(frame.index)
-        self._seconds.append(frame.pts_seconds)
-        self._damaged.append(frame.damaged)
-
-    def filled(self, slot: int, frames_decoded: int) -> Filled:
-        return Filled(
-            slot,
-            *self.size,
-            np.array(self.index, np.int64),
-            np.array(self._seconds, np.float64),
-            np.array(self._damaged, np.bool_),
-            frames_decoded,
-        )
 
 
 if __name__ == "__main__":

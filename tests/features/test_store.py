@@ -17,7 +17,7 @@ from lcdc_extract.errors import OutputError
 from lcdc_extract.features import FeatureStore, RunRecord, VideoFailed, check_ids, check_output, open_features, peek
 
 RECORD = RunRecord({"weights_sha256": "ab", "stride": 1}, {"trained": False, "weights": "untrained"})
-ATTRIBUTES = {"frames_decoded": 40, "frames_per_second": 25.0, "width": 64, "height": 48}
+ATTRIBUTES = {"frames_decoded": 40, "frames_per_second": 25.0, "width": 64, "height": 48, "incomplete": False}
 
 
 def rows(count: int, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
@@ -27,6 +27,7 @@ def rows(count: int, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
         "frame_index": np.arange(count) * 5,
         "time_seconds": np.arange(count) / 7,
         "edge": np.arange(count) < 2,
+        "damaged": np.arange(count) % 3 == 1,
     }
 
 
@@ -47,7 +48,7 @@ def test_the_file_holds_what_was_written(tmp_path: Path) -> None:
         assert file.attrs["schema"] == "lcdc-features/1"
         assert not file.attrs["trained"]
         assert json.loads(file.attrs["identity"]) == RECORD.identity
-        for name in ("features", "frame_index", "time_seconds", "edge"):
+        for name in ("features", "frame_index", "time_seconds", "edge", "damaged"):
             expected = np.concatenate([rows(300)[name], rows(7, 1)[name]])
             assert file[f"videos/a/{name}"].dtype == expected.dtype
             np.testing.assert_array_equal(file[f"videos/a/{name}"][:], expected)
@@ -55,6 +56,7 @@ def test_the_file_holds_what_was_written(tmp_path: Path) -> None:
         assert file["videos/folder/b/features"].shape == (3, 1024)
         assert [row["id"].decode() for row in file["index"]] == ["a", "folder/b"]
         assert [row["rows"] for row in file["index"]] == [307, 3]
+        assert [row["damaged_rows"] for row in file["index"]] == [102, 1]
         assert [row["reason"].decode() for row in file["failures"]] == ["no video stream"]
     assert [path.name for path in tmp_path.iterdir()] == ["feats.h5"]
 
@@ -71,6 +73,7 @@ def test_copied_rows(tmp_path: Path, front: int, behind: int) -> None:
     with open_features(out) as file:
         np.testing.assert_array_equal(file["a"].features, source["features"][order])
         np.testing.assert_array_equal(file["a"].frame_index, source["frame_index"][order])
+        np.testing.assert_array_equal(file["a"].damaged, source["damaged"][order])
         copied = [i < front or i >= front + 600 for i in range(len(order))]
         np.testing.assert_array_equal(file["a"].edge, source["edge"][order] | copied)
 

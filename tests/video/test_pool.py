@@ -147,14 +147,18 @@ def test_hung_child_is_stopped_and_the_rest_goes_on(decoder: str, long_clip: Pat
 def test_decoder_that_spins_while_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "decord.py").write_text("while True: pass")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    reason = failure(render_clip(tmp_path / "a.mp4"), timeout_seconds=1.5)
-    assert reason.startswith("the decoder gave no sign of life for 1.5 s at about frame 0 and was stopped")
-    assert "`decoder='av'`" in reason
+    path, silence = render_clip(tmp_path / "a.mp4"), "the decoder gave no sign of life for 3 s at about frame 0"
+    reason = failure(path, timeout_seconds=3, decoder="decord")
+    assert reason.startswith(f"{silence} and was stopped")
+    assert "`decoder='auto'`" in reason
+    found = decode(path, timeout_seconds=3)
+    assert [read_number(picture) for picture in found.rgb] == list(range(30))
+    assert found.opened.info.decoder_reason == f"{silence} and was stopped"
 
 
 @pytest.mark.parametrize(("number", "words"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "SIGKILL, perhaps")])
 def test_crashed_child_fails_its_video_only(number: int, words: str, long_clip: Path) -> None:
-    with DecoderPool(copies(long_clip, 2), decoders=1) as pool:
+    with DecoderPool(copies(long_clip, 2), Reading(decoder="decord"), decoders=1) as pool:
         events = iter(pool)
         chunk = first_chunk(events)
         os.kill(pool._children[0].pid, number)
@@ -166,10 +170,39 @@ def test_crashed_child_fails_its_video_only(number: int, words: str, long_clip: 
     assert [type(event) for event in rest[1:]] == [VideoOpened, VideoEnded]
 
 
+@pytest.mark.parametrize("crashes", [1, 2])
+def test_pyav_tries_a_video_that_its_decoder_crashed_on_once(crashes: int, long_clip: Path) -> None:
+    numbers: list[int] = []
+    with DecoderPool(copies(long_clip, 2), decoders=1) as pool:
+        events = iter(pool)
+        for _ in range(crashes):
+            chunk = first_chunk(events)
+            os.kill(pool._children[0].pid, signal.SIGSEGV)
+            chunk.release()
+        over: VideoEvent | None = None
+        while not isinstance(over, VideoEnded | DecodingFailed):
+            over = next(events)
+            if isinstance(over, VideoOpened):
+                numbers = []
+            if isinstance(over, FrameChunk):
+                numbers += [read_number(picture) for picture in over.rgb]
+                over.release()
+        rest = drain(events)
+    assert over.source.id == "video0"
+    assert isinstance(over, DecodingFailed) == (crashes == 2)
+    if isinstance(over, VideoEnded):
+        assert numbers == list(range(LONG)), "from the first frame on"
+        assert over.info.decoder.startswith("av ")
+        assert over.info.decoder_reason.startswith("the decoder process was ended by SIGSEGV at about frame")
+    else:
+        assert "neither decoder can read the file" in over.reason
+    assert [type(event) for event in rest] == [VideoOpened, VideoEnded]
+
+
 def test_error_nobody_thought_of_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "decord.py").write_text("raise ValueError('surprise')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    reason = failure(render_clip(tmp_path / "a.mp4"))
+    reason = failure(render_clip(tmp_path / "a.mp4"), decoder="decord")
     assert "ended with exit code 1 (ValueError: surprise)" in reason
 
 
@@ -212,6 +245,7 @@ def test_slow_consumer_is_not_the_childs_fault(long_clip: Path) -> None:
 
 
 def test_nothing_is_left_behind(long_clip: Path) -> None:
+    gc.collect()
     files_before = len(os.listdir("/proc/self/fd"))  # frames live in memory that has a descriptor and no name
     with DecoderPool(copies(long_clip, 4), decoders=2) as pool:
         chunk = first_chunk(iter(pool))
@@ -261,7 +295,7 @@ def test_a_long_digest_sends_signs_of_life(tmp_path: Path) -> None:
         file.truncate(file.tell() + padding)  # takes no space on disk
     child = Child()
     try:
-        child.start(source(path), Job(str(path), "decord"))
+        child.start(source(path), Job(str(path), Reading()))
         messages = [child.connection.recv()]
         assert isinstance(messages[0], Opened)
         child.share_memory(messages[0].info)
