@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -77,12 +77,15 @@ class Case:
                     raise RuntimeError(f"{self.name}: {shlex.join(words)}: {run.stderr.decode('utf-8', 'replace')}")
 
 
+def pattern(settings: Mapping[str, str]) -> list[str]:
+    """The ffmpeg program's arguments for the test pattern as input."""
+    values = ":".join(f"{key}={value}" for key, value in (SOURCE | dict(settings)).items())
+    return ["-f", "lavfi", "-i", f"testsrc2={values}"]
+
+
 def _expand(word: str) -> list[str]:
     name, *settings = word.split(":")
-    if name != "S":
-        return [word]
-    wanted = SOURCE | dict(setting.split("=") for setting in settings)
-    return ["-f", "lavfi", "-i", "testsrc2=" + ":".join(f"{key}={value}" for key, value in wanted.items())]
+    return pattern(dict(setting.split("=") for setting in settings)) if name == "S" else [word]
 
 
 def at(frames: Iterable[int], rate: float = 25) -> tuple[float, ...]:
