@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import imageio_ffmpeg
 import numpy as np
@@ -34,8 +34,7 @@ _EVERY_FRAME = ("-an", "-sn", "-dn", "-fps_mode", "passthrough", "-enc_time_base
 """As RGB, at the time the file says."""
 
 
-@dataclass(frozen=True)
-class Truth:
+class Truth(NamedTuple):
     """What a decoder should find."""
 
     pictures: list[Picture]

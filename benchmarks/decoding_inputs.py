@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from decoding import Outcome, Picture, Truth, by_ffmpeg, by_pool, difference, markdown, versions
@@ -164,27 +165,36 @@ def table(cases: Sequence[Case], verdicts: dict[str, dict[str, Verdict]]) -> str
     return markdown(["Input", "decord", "PyAV", '"auto"', "How the right value is known"], rows)
 
 
+def results(cases: Sequence[Case], verdicts: dict[str, dict[str, Verdict]]) -> dict[str, Any]:
+    """For the JSON file."""
+    rows = [
+        {"name": case.name, "recipe": case.recipe, "known": case.known}
+        | {decoder: asdict(verdict) for decoder, verdict in verdicts[case.name].items()}
+        for case in cases
+    ]
+    return {"versions": versions(), "counts": counts(verdicts), "cases": rows}
+
+
+def counts(verdicts: dict[str, dict[str, Verdict]]) -> dict[str, Counter[str]]:
+    """How many files there are of each verdict, by decoder."""
+    return {decoder: Counter(by[decoder].verdict for by in verdicts.values()) for decoder in DECODERS}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="cases with one of these in their name")
+    parser.add_argument(
+        "--only", nargs="+", metavar="TEXT", help="cases with one of these in their name; writes no JSON"
+    )
     options = parser.parse_args()
-    cases = [case for case in CASES if any(text in case.name for text in options.only)]
+    cases = [case for case in CASES if any(text in case.name for text in options.only or [""])]
     with TemporaryDirectory() as folder:
         verdicts = run(cases, Path(folder))
     print(table(cases, verdicts))
-    counts = {name: Counter(verdicts[case.name][name].verdict for case in cases) for name in DECODERS}
-    rows = [[verdict, meaning, *(counts[name][verdict] for name in DECODERS)] for verdict, meaning in VERDICTS.items()]
+    number = counts(verdicts)
+    rows = [[verdict, meaning, *(number[name][verdict] for name in DECODERS)] for verdict, meaning in VERDICTS.items()]
     print("\n" + markdown(["Verdict", "Meaning", *DECODERS], rows))
-    results = {
-        "versions": versions(),
-        "counts": counts,
-        "cases": [
-            {"name": case.name, "recipe": case.recipe, "known": case.known}
-            | {decoder: asdict(verdict) for decoder, verdict in verdicts[case.name].items()}
-            for case in cases
-        ],
-    }
-    print(f"\nwrote {save('decoding_inputs', results)}")
+    if not options.only:
+        print(f"\nwrote {save('decoding_inputs', results(cases, verdicts))}")
 
 
 if __name__ == "__main__":
