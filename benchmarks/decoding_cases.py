@@ -168,6 +168,7 @@ CODECS = (
     Case("MS MPEG-4 v3 (DivX 3) in Matroska", "S -c:v msmpeg4 a.mkv"),
     Case("H.263 in 3GP", "S:s=176x144 -c:v h263 a.3gp"),
     Case("MPEG-2 in MPEG-PS", f"S {MPEG2} a.mpg"),
+    Case("MPEG-2 in MPEG-PS, several small frames in a packet", "S -c:v mpeg2video -bf 2 -q:v 8 -g 5 a.mpg"),
     Case("MPEG-2 in VOB", f"S {MPEG2} a.vob"),
     Case("MPEG-2 in MPEG-TS", f"S {MPEG2} a.ts"),
     Case("MPEG-2 in Matroska", f"S {MPEG2} a.mkv"),
