@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,6 +123,11 @@ def difference(found: Picture, right: Picture) -> float:
     if found.shape != right.shape:
         return float("inf")
     return float(np.abs(found.astype(np.int16) - right).mean())
+
+
+def without_addresses(text: str) -> str:
+    """ffmpeg's lines name places in memory, which differ from run to run."""
+    return re.sub(r" @ 0x[0-9a-f]+", "", text)
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import av
 import numpy as np
 import numpy.typing as npt
-from decoding import Outcome, Picture, by_ffmpeg, by_pool, ffmpeg, markdown, versions
+from decoding import Outcome, Picture, by_ffmpeg, by_pool, ffmpeg, markdown, versions, without_addresses
 from decoding_cases import pattern
 from machine import save
 from tqdm import tqdm
@@ -206,7 +206,7 @@ def judge(sample: Sample, kind: str, complaint: str, right: Sequence[bytes], fou
         options=sample.options,
         complaint=complaint,
         told=found.told,
-        said=found.refused or what_is_wrong(found.condition, sum(found.damaged)),
+        said=without_addresses(found.refused or what_is_wrong(found.condition, sum(found.damaged))),
         frames=len(found.pictures),
         frames_expected=len(right),
         wrong_marked=int((wrong & marked).sum()),
@@ -235,7 +235,7 @@ def _checksum(picture: Picture) -> bytes:
 def complaint_about(path: Path) -> str:
     """The first thing the ffmpeg program says while it decodes, but about its own output; "" if nothing."""
     lines = ffmpeg(["-i", str(path), "-f", "null", "-"], path.parent).stderr.decode("utf-8", "replace").splitlines()
-    return next((line for line in lines if not line.startswith(("[null @", "    Last message"))), "")
+    return next((without_addresses(line) for line in lines if not line.startswith(("[null @", "    Last message"))), "")
 
 
 def run(count: int, seed: int, folder: Path) -> list[Finding]:

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from decoding import Outcome, Picture, Truth, by_ffmpeg, by_pool, difference, markdown, versions
+from decoding import Outcome, Picture, Truth, by_ffmpeg, by_pool, difference, markdown, versions, without_addresses
 from decoding_cases import CASES, Case
 from machine import save
 from tqdm import tqdm
@@ -32,6 +32,8 @@ SOUND_SECONDS = 0.03
 
 LONGEST = 110
 """Characters of a reason in the table."""
+
+_DISTRUST = "decord cannot be trusted with this file: "
 
 NAMES = {"": "", "av": "PyAV", "decord": "decord"}
 
@@ -51,7 +53,7 @@ class Verdict:
 
 VERDICTS = {
     "right": "every frame and every time is right",
-    "colours": "every frame and every time is right, colours differ a little",
+    "colours": "as right, but YUV becomes RGB in another way",
     "refused": "a good file is refused",
     "wrong": "a frame or a time is wrong, or something right is called damaged",
     "told": "no whole video, and the user hears it",
@@ -82,7 +84,7 @@ def judge(case: Case, truth: Truth, found: Outcome) -> Verdict:
         verdict,
         words,
         decoder=found.info.decoder,
-        decoder_reason=found.info.decoder_reason,
+        decoder_reason=without_addresses(found.info.decoder_reason),
         frames=len(found.pictures),
         notes=(*found.info.notes, *found.condition.notes),
     )
@@ -135,6 +137,7 @@ def _said(found: Outcome) -> str:
 
 
 def _short(text: str) -> str:
+    text = without_addresses(text).removeprefix(_DISTRUST)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
@@ -187,6 +190,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     cases = [case for case in CASES if any(text in case.name for text in options.only or [""])]
+    if not cases:
+        parser.error(f"no case has {' or '.join(options.only)} in its name; they are in decoding_cases.py")
     with TemporaryDirectory() as folder:
         verdicts = run(cases, Path(folder))
     print(table(cases, verdicts))
