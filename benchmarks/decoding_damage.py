@@ -308,7 +308,6 @@ def main() -> None:
         "by_codec": {codec: dict(zip(HEADS, counted(group), strict=True)) for codec, group in codecs.items()},
         "not_told": [asdict(finding) for finding in harmed if finding.complaint and not finding.told],
         "wrongly_told": [asdict(finding) for finding in kinds["whole"] if finding.told or finding.wrong],
-        "harmed": [asdict(finding) for finding in harmed],
     }
     print(f"\nwrote {save('decoding_damage', results)}")
 
