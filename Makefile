@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 CLIP ?= demo/clip.mp4
 
-.PHONY: demo test test-all lint bench bench-ops sanitize clean
+.PHONY: demo test test-all lint bench bench-ops bench-decoding bench-damage sanitize clean
 
 demo: $(STAMP)  ## features of the bundled clip, or of CLIP=path/to/any.mp4, and a picture of them
 	mkdir -p demo-output
@@ -28,6 +28,12 @@ bench: $(STAMP)  ## speed and memory, as ratios within this run
 
 bench-ops: $(STAMP)  ## the compiled operator against plain PyTorch
 	$(BIN)/python benchmarks/bench_ops.py
+
+bench-decoding: $(STAMP)  ## many kinds of video files, against the ffmpeg program: the table of docs/decoding.md
+	$(BIN)/python benchmarks/decoding_inputs.py
+
+bench-damage: $(STAMP)  ## damaged video files: what is noticed
+	$(BIN)/python benchmarks/decoding_damage.py
 
 sanitize:  ## the operator's C++ code under AddressSanitizer and UndefinedBehaviorSanitizer
 	cuda_ext/sanitize.sh
