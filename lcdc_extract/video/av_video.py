@@ -49,6 +49,7 @@ class AvVideo:
         self._start_seconds = 0.0
         self._notes: list[str] = []
         self._looks: dict[str, str] = {}
+        self._orientation = Orientation()
 
     def frames(self) -> Iterator[DecodedFrame]:
         """Every frame that can be decoded, in the order in which they are shown.
@@ -76,6 +77,7 @@ class AvVideo:
         return Condition(
             start_seconds=round(self._start_seconds, 6),
             frames_lost=max(0, lost),
+            gaps=self._damage.gaps,
             cut_off=self._container.cut_off,
             complaints=tuple(self._damage.complaints),
             notes=tuple(dict.fromkeys(self._notes)),
@@ -89,8 +91,8 @@ class AvVideo:
             decoder.thread_count = NUM_THREADS
             decoder.copy_opaque = True
             for number, packet in self._packets(file, stream, complaints):
-                if complaint := complaints.take():
-                    damage.ahead_of(number, complaint[0])
+                for complaint in complaints.take():
+                    damage.ahead_of(number, complaint)
                 if number in self._container.corrupt:
                     damage.in_packet(number, "a packet is corrupt")
                 try:
@@ -102,9 +104,11 @@ class AvVideo:
                     damage.in_packet(number, complaint_text)
                 for picture in pictures:
                     place = picture.opaque.number
+                    late = slot
                     slot = clock.slot(place, self._sent, slot)
-                    spoilt = damage.spoils(place, key_frame=picture.key_frame)
-                    yield picture, Fate(slot, spoilt or picture.is_corrupt)
+                    spoilt = damage.spoils(place, key_frame=picture.key_frame) or picture.is_corrupt
+                    yield picture, Fate(slot, spoilt or slot <= late)  # after damage some come too late
+                    slot = max(slot, late)
 
     def _packets(self, file: Any, stream: Any, complaints: Complaints) -> Iterator[tuple[int, Any]]:
         """The stream's packets with their number among those that are shown, then None, which empties the decoder."""
@@ -138,8 +142,9 @@ class AvVideo:
     def _rgb(self, picture: Any) -> Any:
         """uint8 (H, W, 3) as shown, converted as ffmpeg's own scale filter does."""
         matrix = display_matrix(picture)
-        orientation = Orientation.of(matrix) if matrix else Orientation()
-        return orientation.apply(picture.reformat(format="rgb24", interpolation="BICUBIC").to_ndarray())
+        if matrix:  # in H.264 it comes with some frames and holds for those that follow
+            self._orientation = Orientation.of(matrix)
+        return self._orientation.apply(picture.reformat(format="rgb24", interpolation="BICUBIC").to_ndarray())
 
 
 def deinterlaced(pictures: Iterator[tuple[Any, Fate]]) -> Iterator[tuple[Any, Fate]]:

@@ -13,6 +13,10 @@ LONG_GAP_SECONDS = 10.0
 """A jump forward of this much is worth a note: a pause in the recording, or a clock that was set anew."""
 
 
+REORDERED = 16
+"""No frame is decoded more than so many frames before it is shown."""
+
+
 class Stamp(NamedTuple):
     """The times of one packet, in ticks of the stream; None where the container does not say."""
 
@@ -54,7 +58,7 @@ class Clock:
         self.notes: list[str] = []
         default_ticks = float(1 / (fps or 25.0) / time_base)
         ticks, starts = _ticks_of(stamps, self.tells_when_shown, default_ticks)
-        interval_ticks = _median_step(ticks, default_ticks)
+        interval_ticks = _median_step(ticks, starts, default_ticks)
         self.restarts = tuple(starts[1:])
         self._slot_of, ticks = self._in_order(ticks, starts, interval_ticks)
         self.seconds = ticks * float(time_base.numerator) / float(time_base.denominator)
@@ -111,35 +115,47 @@ def _ticks_of(stamps: Sequence[Stamp], shown: bool, default_ticks: float) -> tup
     """The time that decides, of each packet; and the packets at which the clock starts again."""
     decoded = [stamp.dts for stamp in stamps]
     if shown:
-        return np.array([stamp.pts for stamp in stamps], np.float64), _restarts(decoded)
-    return _without_gaps(decoded, default_ticks), _restarts(decoded)
+        presented = np.array([stamp.pts for stamp in stamps], np.float64)
+        return presented, _restarts(presented, decoded, default_ticks)
+    filled = _without_gaps(decoded, default_ticks)
+    return filled, _restarts(filled, decoded, default_ticks)
 
 
 def _without_gaps(ticks: Sequence[int | None], default_ticks: float) -> npt.NDArray[np.float64]:
-    """Unknown times follow the one before, or lead up to the first one that is known, at the usual distance."""
+    """Unknown times lie evenly between those that are known, and one frame apart before and behind them."""
     known = [place for place, tick in enumerate(ticks) if tick is not None]
     if not known:
         return np.arange(len(ticks), dtype=np.float64) * default_ticks
     filled = np.array([np.nan if tick is None else tick for tick in ticks], np.float64)
-    step = _median_step(filled[known], default_ticks)
-    filled[: known[0]] = filled[known[0]] - step * np.arange(known[0], 0, -1)
-    for place in np.flatnonzero(np.isnan(filled)):
-        filled[place] = filled[place - 1] + step
+    places = np.arange(len(ticks))
+    filled[known[0] : known[-1] + 1] = np.interp(places[known[0] : known[-1] + 1], known, filled[known])
+    filled[: known[0]] = filled[known[0]] - default_ticks * (known[0] - places[: known[0]])
+    filled[known[-1] :] = filled[known[-1]] + default_ticks * (places[known[-1] :] - known[-1])
     return filled
 
 
-def _restarts(decoded: Sequence[int | None]) -> list[int]:
-    """Where decoding would go back in time, which it never does: there another recording begins."""
+def _restarts(ticks: npt.NDArray[np.float64], decoded: Sequence[int | None], default_ticks: float) -> list[int]:
+    """Where decoding would go back in time, which it never does: there another recording begins.
+
+    Some demuxers guess the times of decoding and step back by the reordering of B frames. A new recording also has all
+    frames that follow earlier than those before, for longer than any reordering.
+    """
     places, last = [0], None
     for place, tick in enumerate(decoded):
         if tick is not None:
-            if last is not None and tick < last:
+            if last is not None and tick < last - default_ticks / 2 and _all_earlier(ticks, place):
                 places.append(place)
             last = tick
     return places
 
 
-def _median_step(ticks: npt.NDArray[np.float64], default: float) -> float:
-    steps = np.diff(np.sort(ticks))
+def _all_earlier(ticks: npt.NDArray[np.float64], place: int) -> bool:
+    return bool(ticks[place : place + REORDERED].max() <= ticks[max(0, place - REORDERED) : place].max())
+
+
+def _median_step(ticks: npt.NDArray[np.float64], starts: Sequence[int], default: float) -> float:
+    """The usual distance of two frames, of one clock."""
+    clocks = np.split(ticks, starts[1:])
+    steps = np.concatenate([np.diff(np.sort(clock)) for clock in clocks])
     steps = steps[steps > 0]
     return float(np.median(steps)) if len(steps) else default

@@ -96,6 +96,7 @@ def read_container(
             for packet in _packets(file, complaints):
                 survey.take(packet, complaints.take())
                 on_packet()
+            survey.hear(complaints.take())
         return survey.container(path, file)
 
 
@@ -132,8 +133,11 @@ class _Survey:
         self._end_seconds = 0.0
         self._faults: list[str] = []
 
-    def take(self, packet: Any, complaints: list[str]) -> None:
+    def hear(self, complaints: list[str]) -> None:
         self._faults += complaints
+
+    def take(self, packet: Any, complaints: list[str]) -> None:
+        self.hear(complaints)
         tick = packet.dts if packet.pts is None else packet.pts
         if tick is not None:
             self._end_seconds = max(self._end_seconds, float((tick + (packet.duration or 0)) * packet.time_base))

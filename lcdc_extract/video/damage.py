@@ -13,10 +13,12 @@ class Damage:
 
     Attributes:
         complaints: the first of them, in ffmpeg's words.
+        gaps: complaints about data between packets.
     """
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
+        self.gaps = 0
         self._places: list[float] = []  # n: packet n is damaged; n - 0.5: something is missing in front of it
         self._trusted_from = -1.0  # the last key frame that came out whole
 
@@ -28,7 +30,9 @@ class Damage:
         self._add(packet, complaint)
 
     def ahead_of(self, packet: int, complaint: str) -> None:
-        """Data that came before a packet is lost."""
+        """Data that came before a packet is lost; the packet in front of it, which broke off, is damaged."""
+        self.gaps += 1
+        self._add(packet - 1, complaint)
         self._add(packet - 0.5, complaint)
 
     def spoils(self, packet: int, *, key_frame: bool) -> bool:

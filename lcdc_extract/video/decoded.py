@@ -32,6 +32,8 @@ class Condition:
     """Where the first decoded frame is on the clock that players show, to the microsecond."""
     frames_lost: int = 0
     """Frames that are in the file and could not be decoded."""
+    gaps: int = 0
+    """Places between packets where ffmpeg found the file damaged: frames may be missing that nobody can count."""
     cut_off: str | None = None
     """What is missing at the end, in words."""
     complaints: tuple[str, ...] = ()
@@ -42,14 +44,15 @@ class Condition:
     @property
     def incomplete(self) -> bool:
         """Whether frames of the video are missing."""
-        return bool(self.frames_lost or self.cut_off)
+        return bool(self.frames_lost or self.gaps or self.cut_off)
 
 
 def what_is_wrong(condition: Condition, frames_damaged: int) -> str:
     """What is wrong with a video, in words; "" where nothing is."""
     found = [f"the file is cut off: {condition.cut_off}"] if condition.cut_off else []
-    if frames_damaged or condition.frames_lost:
+    if frames_damaged or condition.frames_lost or condition.gaps:
         lost = f", {condition.frames_lost} frames are lost" if condition.frames_lost else ""
+        lost += f", data is missing or damaged in {condition.gaps} places between packets" if condition.gaps else ""
         ffmpeg = f" (ffmpeg: {'; '.join(condition.complaints)})" if condition.complaints else ""
         found.append(f"{frames_damaged} frames are damaged{lost}{ffmpeg}")
     return "; ".join(found)

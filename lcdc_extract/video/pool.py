@@ -122,7 +122,9 @@ class DecoderPool:
         except (EOFError, OSError):
             reason = f"the decoder process {child.why_dead(_END_SECONDS)} at about frame {child.frames_decoded}"
             self._dismiss(child)
-            return self._failure(child, reason, shortage_in(reason) or self._other_decoder())
+            if lacking := shortage_in(reason):
+                return _refusal(child, f"{reason}; {lacking}")  # the other decoder would find no more
+            return self._failure(child, reason, self._other_decoder())
         if isinstance(message, Beat):
             child.frames_decoded = message.frames_decoded
             return None
