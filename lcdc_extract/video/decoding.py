@@ -45,7 +45,8 @@ def _open(job: Job, voice: _Voice) -> Container:
         if not file.read(1):
             raise VideoError("the file is empty (0 bytes); copy it again")
     container = read_container(path, job.reading.video_stream, on_packet=partial(voice.beat, 0))
-    check_rate(job.reading.fps, container.nominal_fps)
+    if not job.only_probe:
+        check_rate(job.reading.fps, container.nominal_fps)
     return container
 
 

@@ -198,7 +198,7 @@ def test_inspect(videos: Path, tmp_path: Path) -> None:
     assert "80x60" in table.output
     content = json.loads(runner.invoke(toolbox.app, ["inspect", str(out), "--json"]).output)
     expected = {"id": "b", "rows": 3, "edge_rows": 3, "frames_decoded": 18, "width": 80, "height": 60}
-    assert content["videos"] == [expected | {"frames_per_second": 25.0}]
+    assert content["videos"] == [expected | {"frames_per_second": 25.0, "damaged_rows": 0, "incomplete": False}]
     assert content["attributes"]["schema"] == "lcdc-features/1"
     refused = runner.invoke(toolbox.app, ["inspect", str(videos / "b.mkv")])
     assert refused.exit_code == 2
