@@ -226,14 +226,14 @@ def test_videos_and_their_features_are_read_once(
         features.append(dataset.name)
         return read(dataset, *arguments, **options)
 
-    def decoding(sources: Sequence[VideoSource], **options: Any) -> DecoderPool:
+    def decoding(sources: Sequence[VideoSource], *settings: Any, **options: Any) -> DecoderPool:
         decoded.extend(source.path.name for source in sources)
-        return decode(sources, **options)
+        return decode(sources, *settings, **options)
 
     monkeypatch.setattr(h5py.Dataset, "__getitem__", reading)
     monkeypatch.setattr(picture, "DecoderPool", decoding)
     assert plot(two_videos, "--out", tmp_path / "new")[0] == 0
-    arrays = ("features", "frame_index", "time_seconds", "edge")
+    arrays = ("features", "frame_index", "time_seconds", "edge", "damaged")
     assert sorted(features) == sorted(f"/videos/{video}/{array}" for video in ("a", "sub/b") for array in arrays)
     assert decoded == ["a.mp4", "b.mp4"]
 

@@ -46,13 +46,14 @@ def data(tmp_path: Path) -> Path:
     """A folder with feats.h5, groundTruth, mapping.txt and splits: four videos, 25 rows of 49 frames each."""
     prototypes = np.random.default_rng(9).random((3, 1024), dtype=np.float32)
     attributes = {"frames_decoded": 49, "frames_per_second": 10.0, "width": 64, "height": 48}
+    attributes |= {"incomplete": False, "start_seconds": 0.0}
     record = RunRecord({"stride": STEP}, {"trained": False, "weights": "untrained", "weights_sha256": "ab"})
     with FeatureStore(tmp_path / "feats.h5", record) as store:
         for video in VIDEOS:
             frames, writer = np.arange(0, 49, STEP), store.writer(video)
             features = prototypes[frame_labels(video)[frames]]
-            edge = np.zeros(len(frames), np.bool_)
-            writer.append({"features": features, "frame_index": frames, "time_seconds": frames / 10.0, "edge": edge})
+            rows = {"features": features, "frame_index": frames, "time_seconds": frames / 10.0}
+            writer.append(rows | {name: np.zeros(len(frames), np.bool_) for name in ("edge", "damaged")})
             writer.finish(attributes | {"id": video})
         store.publish([VideoFailed("S3/broken", "broken.mp4", "no video stream")])
     (tmp_path / "mapping.txt").write_text("".join(f"{label} {name}\n" for label, name in enumerate(NAMES)))

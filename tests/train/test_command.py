@@ -70,7 +70,7 @@ def test_every_option_reaches_the_config(seen: list[TrainConfig]) -> None:
         ("--recipe synthetic-cpu --videos v --frame-step 2", "draws its own videos; found --videos, --frame-step."),
         ("--recipe synthetic-cpu --mapping m", "found --mapping. Leave that out"),
         ("--videos v --labels l --precision float16", "--precision is 'float16'; expected one of float32, bfloat16"),
-        ("--videos v --labels l --decoder vlc", "--decoder is 'vlc'; expected one of decord, av"),
+        ("--videos v --labels l --decoder vlc", "--decoder is 'vlc'; expected one of auto, decord, av"),
         ("--videos v --labels l --stride 0", "--stride is 0; expected a whole number of at least 1"),
         ("--recipe synthetic-cpu --seed -1", "--seed is -1; expected a whole number of at least 0"),
         ("--recipe synthetic-cpu --device tpu", "--device is 'tpu'; expected auto, cpu, cuda or cuda:N"),
