@@ -109,11 +109,12 @@ def _describe_file(container: Container, reading: Reading, distrust: str) -> Vid
     )
 
 
-def damaged_video(condition: Condition, frames_damaged: int) -> str:
+def damaged_video(footage: Footage, condition: Condition, frames_damaged: int) -> str:
     """Why a video fails with `on_damage="fail"`."""
+    gaps = footage.gaps if isinstance(footage, PictureSequence) else ()
     return (
-        f"{what_is_wrong(condition, frames_damaged)}. Copy it again, or keep what can be decoded, marked row by row: "
-        "`on_damage='mark'`"
+        f"{'; '.join([what_is_wrong(condition, frames_damaged), *gaps])}. Copy it again, or keep what can be decoded, "
+        "marked row by row: `on_damage='mark'`"
     )
 
 

@@ -39,8 +39,10 @@ class Numbering:
     """By their numbers, each of which is there once."""
     missing: int
     """Numbers between the first and the last that no picture has."""
+    gaps: tuple[str, ...]
+    """Where, in words."""
     notes: tuple[str, ...]
-    """Gaps, and pictures without a number, in words."""
+    """What was left out, in words."""
 
 
 def may_be_frames(names: Iterable[str]) -> bool:
@@ -68,15 +70,15 @@ def put_in_order(files: Sequence[PictureFile]) -> Numbering:
     gaps = [(before.number, after.number) for before, after in pairwise(pictures) if after.number > before.number + 1]
     missing = sum(after - before - 1 for before, after in gaps)
     others = sorted(printable(file.name) for match, file in matches if not match)
-    return Numbering(tuple(pictures), missing, (*_gaps_in_words(gaps), *_others_in_words(others)))
+    return Numbering(tuple(pictures), missing, tuple(_gaps_in_words(gaps)), tuple(_others_in_words(others)))
 
 
 def _check_prefixes(prefixes: Counter[str]) -> None:
     if len(prefixes) > 1:
-        named = [f"'{printable(prefix)}' ({count} pictures)" for prefix, count in sorted(prefixes.items())]
+        named = [f"{count} begin with '{printable(prefix)}'" for prefix, count in sorted(prefixes.items())]
         raise VideoError(
-            f"the pictures belong to {len(prefixes)} sequences, their names begin with {_shortened(named)}; expected "
-            "one. Move each sequence to a folder of its own, or make an archive for each"
+            f"the pictures belong to {len(prefixes)} sequences: {_shortened(named)}; expected one. Move each sequence "
+            "to a folder of its own, or make an archive for each"
         )
 
 

@@ -102,7 +102,7 @@ def open_pictures(path: Path) -> Iterator[Contents]:
             else:
                 contents = _in_tar(opened.enter_context(tarfile.open(path, "r:")))
         except _BROKEN as error:
-            why = f"this {kind} file cannot be read ({error}): it is damaged or cut off. Copy it again"
+            why = f"this {kind} file cannot be read ({error}): it is damaged, cut off or of another kind. Copy it again"
             raise VideoError(why) from error
         yield contents
 

@@ -49,6 +49,8 @@ class PictureSequence:
     frames: int
     missing: int
     """Numbers between the first and the last that no picture has."""
+    gaps: tuple[str, ...]
+    """Where they are missing, in words."""
     cut_off: str | None
     """What is missing at the end of the archive, in words."""
     notes: tuple[str, ...]
@@ -87,8 +89,9 @@ def read_pictures(
         fps=frames_fps or USUAL_FPS,
         frames=len(numbering.pictures),
         missing=numbering.missing,
+        gaps=numbering.gaps,
         cut_off=contents.cut_off,
-        notes=(*numbering.notes, *(() if frames_fps else (unsaid,))),
+        notes=(*numbering.gaps, *numbering.notes, *(() if frames_fps else (unsaid,))),
     )
 
 

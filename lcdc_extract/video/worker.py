@@ -163,7 +163,7 @@ class _Decoding:
         self._flush()
         condition = video.condition()
         if reading.on_damage == "fail" and (self._damaged or condition.incomplete):
-            raise VideoError(damaged_video(condition, self._damaged))
+            raise VideoError(damaged_video(self._footage, condition, self._damaged))
         return Ended(self._counts(), condition)
 
     def _sample(self, frame: DecodedFrame, count: int) -> None:
