@@ -31,7 +31,8 @@ def lcdc_extract(
         list[str],
         typer.Argument(
             metavar="VIDEOS",
-            help="Video files, directories (searched recursively), patterns, @list.txt, or - for a list on stdin.",
+            help="Video files, folders and archives of numbered pictures, directories (searched recursively), "
+            "patterns, @list.txt, or - for a list on stdin.",
             show_default=False,
         ),
     ],
@@ -63,6 +64,13 @@ def lcdc_extract(
     fps: Annotated[
         float | None,
         typer.Option(help="The network sees the frames nearest to this rate.", rich_help_panel=SAMPLING),
+    ] = None,
+    frames_fps: Annotated[
+        float | None,
+        typer.Option(
+            help="How many pictures a second, of folders and archives of pictures; 25 if left out.",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     stride: Annotated[
         int | None, typer.Option(help="A feature for every N-th of those frames.", rich_help_panel=SAMPLING)
@@ -151,6 +159,7 @@ def lcdc_extract(
         preset=preset,
         frame_step=frame_step,
         fps=fps,
+        frames_fps=frames_fps,
         stride=stride,
         edges=edges,
         align=align,
@@ -212,7 +221,7 @@ def print_summary(summary: RunSummary) -> None:
             video.id,
             str(video.rows),
             str(video.frames),
-            "; ".join(video.notes),
+            as_options("; ".join(video.notes)),
             style="yellow" if video.incomplete else "",
         )
     for video_id in summary.already_finished:

@@ -228,7 +228,8 @@ class ExtractConfig:
     """One run of the extractor. Field by field the options of `lcdc-extract`."""
 
     inputs: tuple[str, ...]
-    """Video files, folders (searched recursively), patterns, "@list.txt", or "-" for a list on standard input."""
+    """Video files, folders and archives of numbered pictures, folders (searched recursively), patterns, "@list.txt",
+    or "-" for a list on standard input."""
     out: Path
     """The HDF5 file to write."""
     weights: str | None = None
@@ -239,6 +240,8 @@ class ExtractConfig:
     """The network sees every `frame_step`-th frame of a video; None is what the preset or the weights say."""
     fps: float | None = None
     """Or the frames nearest in time to so many a second."""
+    frames_fps: float | None = None
+    """Pictures a second, of videos that are folders or archives of pictures; None counts 25."""
     stride: int | None = None
     """A row for every `stride`-th of those; None is what the preset or the weights say."""
     edges: Edges = "clamp"
@@ -276,6 +279,8 @@ class ExtractConfig:
         check_choice("decoder", self.decoder, Decoder)
         check_choice("on_damage", self.on_damage, OnDamage)
         check_positive("longest_gap_seconds", self.longest_gap_seconds)
+        if self.frames_fps is not None:
+            check_positive("frames_fps", self.frames_fps)
         if self.video_stream is not None:
             check_whole("video_stream", self.video_stream, 0)
         if self.batch_size is not None:

@@ -20,7 +20,16 @@ from lcdc_extract.errors import VideoError, WeightsError
 from lcdc_extract.features.reader import VideoFeatures
 from lcdc_extract.files import sha256_of
 from lcdc_extract.plots import ClassProbabilities, Thumbnails, VideoPicture
-from lcdc_extract.video import DecoderPool, DecodingFailed, FrameChunk, Reading, VideoEnded, VideoOpened, VideoSource
+from lcdc_extract.video import (
+    DecoderPool,
+    DecodingFailed,
+    FrameChunk,
+    Reading,
+    VideoEnded,
+    VideoOpened,
+    VideoSource,
+    stamp_of,
+)
 from lcdc_extract.weights.file import load_weights, read_info
 from lcdc_extract.weights.registry import find_file, registry
 from lcdc_extract.weights.resolve import UNTRAINED, weights_path
@@ -117,7 +126,7 @@ def find_classifier(made_by: Mapping[str, Any], weights: str | None = None) -> C
 
 
 def find_source(attributes: Mapping[str, Any], source: Path | None = None) -> Path:
-    """The file a video was extracted from.
+    """The file, or folder of pictures, a video was extracted from.
 
     Args:
         attributes: of the video, as the feature file has them.
@@ -127,12 +136,16 @@ def find_source(attributes: Mapping[str, Any], source: Path | None = None) -> Pa
         VideoError: it is not there, or another file is.
     """
     path = source or Path(attributes["source"])
-    if not path.is_file():
+    if not path.exists():
         raise VideoError(
             f"the video is not at {path}. Give its place with `source=FILE`, or leave the frames out with "
             "`frames=False`."
         )
-    if path.stat().st_size != attributes["source_size_bytes"]:
+    try:
+        size_bytes = stamp_of(path).size_bytes
+    except VideoError as error:
+        raise VideoError(f"{path}: {error}. `frames=False` draws the picture without frames.") from error
+    if size_bytes != attributes["source_size_bytes"]:
         raise _another_video(path, attributes)
     return path
 
@@ -148,7 +161,8 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
     every = -(-int(attributes["frames_decoded"]) // most)
     chunks: list[npt.NDArray[np.uint8]] = []
     seconds: list[npt.NDArray[np.float64]] = []
-    with DecoderPool([VideoSource(path.stem, path)], Reading(frame_step=every)) as pool:
+    reading = Reading(frame_step=every, frames_fps=attributes.get("frames_per_second") or None)
+    with DecoderPool([VideoSource(id=path.stem, path=path)], reading) as pool:
         for event in pool:
             if isinstance(event, DecodingFailed):
                 raise VideoError(f"{path}: {event.reason}. `frames=False` draws the picture without frames.")

@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "synth": GROUND,
     "weights": GROUND | {"network"},
     "extractor": {"config", "devices", "errors", "network", "weights"},
-    "pipeline": GROUND | {"devices", "extractor", "features", "network", "ops", "video", "weights"},
+    "pipeline": {"config", "devices", "errors", "extractor", "features", "network", "ops", "video", "weights"},
     "score": GROUND | {"features", "labels", "plots"},
     "picture": {"errors", "files", "features", "plots", "video", "weights"},
     "train": GROUND | {"devices", "labels", "network", "ops", "plots", "synth", "video", "weights"},
@@ -39,7 +39,10 @@ DOORS = {"cli", "toolbox"}
 
 HOMES = {
     "decord": ("video/decord_video.py",),
-    "av": ("video/ffmpeg.py", "video/container.py", "video/av_video.py", "synth/encode.py"),
+    "av": (
+        *("video/ffmpeg.py", "video/container.py", "video/shown.py", "video/av_video.py", "video/pictures.py"),
+        "synth/encode.py",
+    ),
     "h5py": ("features/",),
     "matplotlib": ("plots.py",),
     "tensorflow": ("weights/convert/tensorflow.py",),

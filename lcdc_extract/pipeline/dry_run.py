@@ -34,7 +34,7 @@ class DryRun:
 
     videos: tuple[PlannedVideo, ...]
     skipped: tuple[str, ...]
-    """Folders and links among the inputs that could not be followed, with the reason."""
+    """What was left out of the inputs, with the reason."""
     device: str
     frames_per_second: float
     """Of the network alone, measured on a random batch; 0 where nothing is left to do."""
@@ -52,7 +52,9 @@ def dry_run(config: ExtractConfig) -> DryRun:
     prepared = prepare(config)
     todo = prepared.unfinished(peek(config.out, run_record(prepared), overwrite=config.overwrite))
     found = probe(todo, prepared.reading, decoders=config.decoders, timeout_seconds=config.decode_timeout_seconds)
-    videos = tuple(_planned(video, found.get(video.id), prepared.sampling) for video in prepared.videos)
+    planned = [_planned(video, found.get(video.id), prepared.sampling) for video in prepared.videos]
+    refused = [PlannedVideo(video.id, 0, 0, f"will fail: {video.reason}") for video in prepared.refused]
+    videos = (*planned, *refused)
     known = [video.frames for video in videos if video.frames is not None]
     speed = _frames_per_second(prepared.extractor()) if todo else 0.0
     seconds = sum(known) / speed if todo else 0.0

@@ -24,7 +24,7 @@ class RunStarted:
     fps: float | None
     stride: int
     skipped: tuple[str, ...] = ()
-    """Folders and links among the inputs that could not be followed, with the reason."""
+    """What was left out of the inputs, with the reason."""
 
 
 @dataclass(frozen=True)

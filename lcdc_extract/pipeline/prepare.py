@@ -13,8 +13,7 @@ from lcdc_extract.devices import choose_device
 from lcdc_extract.errors import OutputError, VideoError
 from lcdc_extract.extractor import Extractor, default_batch_size
 from lcdc_extract.features import check_ids, check_output
-from lcdc_extract.files import sha256_of
-from lcdc_extract.video import Reading, VideoInfo, VideoSource, discover
+from lcdc_extract.video import Reading, RefusedVideo, VideoInfo, VideoSource, digest_of, discover, stamp_of
 from lcdc_extract.weights.resolve import FoundWeights, find_weights
 
 
@@ -25,7 +24,9 @@ class Prepared:
     config: ExtractConfig
     videos: tuple[VideoSource, ...]
     skipped: tuple[str, ...]
-    """Folders and links among the inputs that could not be followed, with the reason."""
+    """What was left out of the inputs, with the reason."""
+    refused: tuple[RefusedVideo, ...]
+    """Videos that cannot be taken because of their names."""
     weights: FoundWeights
     """Found and described; the network is not built yet."""
     sampling: Sampling
@@ -44,6 +45,7 @@ class Prepared:
             video_stream=config.video_stream,
             deinterlace=config.deinterlace,
             longest_gap_seconds=config.longest_gap_seconds,
+            frames_fps=config.frames_fps,
         )
 
     def extractor(self) -> Extractor:
@@ -94,6 +96,7 @@ def prepare(config: ExtractConfig) -> Prepared:
         config=config,
         videos=found.videos,
         skipped=found.skipped,
+        refused=found.refused,
         weights=weights,
         sampling=config.sampling.resolve(weights.info.sampling),
         device=device,
@@ -112,10 +115,12 @@ def sampled_frames(info: VideoInfo, sampling: Sampling) -> int | None:
 
 def _same_content(video: VideoSource, held: Mapping[str, Any]) -> bool:
     try:
-        status = video.path.stat()
-        if status.st_size != held["source_size_bytes"]:
+        stamp = stamp_of(video.path)
+        if stamp.size_bytes != held["source_size_bytes"]:
             return False
-        unchanged: bool = status.st_mtime_ns == held["source_modified_ns"]
-        return unchanged or sha256_of(video.path) == held["source_sha256"]
+        unchanged: bool = stamp.modified_ns == held["source_modified_ns"]
+        return unchanged or digest_of(video.path) == held["source_sha256"]
+    except VideoError:
+        return False  # pictures that are not the frames of one video any more
     except OSError as error:
         raise VideoError(f"{video.path} cannot be read to compare it with the output: {error.strerror}") from error

@@ -29,6 +29,7 @@ def run_record(prepared: Prepared) -> RunRecord:
             "precision": config.precision,
             "video_stream": config.video_stream,
             "deinterlace": config.deinterlace,
+            "frames_fps": config.frames_fps,
         }
         | sampling,
         attributes={

@@ -6,7 +6,7 @@ decoders -> engine.feed -> rows -> sink.take -> parts -> store.publish -> one fi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from lcdc_extract.pipeline.events import (
 from lcdc_extract.pipeline.prepare import Prepared, prepare, sampled_frames
 from lcdc_extract.pipeline.record import made_by, run_record
 from lcdc_extract.pipeline.sink import Sink
-from lcdc_extract.video import DecoderPool, VideoOpened, VideoSource
+from lcdc_extract.video import DecoderPool, RefusedVideo, VideoOpened, VideoSource
 
 
 def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
@@ -54,11 +54,13 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
         waiting = {video.id for video in todo}
         skipped = tuple(video.id for video in prepared.videos if video.id not in waiting)
         incomplete_before = tuple(name for name in skipped if finished[name]["incomplete"])
-        report(_started(prepared, len(todo), len(skipped)))
+        report(_started(prepared, len(todo) + len(prepared.refused), len(skipped)))
         run = _Run(prepared, report)
+        run.refuse(prepared.refused)
         if todo:
             run.work(todo, store)
-        held = store.publish(run.failures) if todo or store.has_parts() else len(store.finished())
+        changed = todo or run.failures or store.has_parts()
+        held = store.publish(run.failures) if changed else len(store.finished())
     seconds = time.monotonic() - started
     summary = RunSummary(
         out=config.out,
@@ -82,6 +84,11 @@ class _Run:
         self.failures: list[VideoFailed] = []
         self.frames = 0
         self._prepared, self._report = prepared, report
+
+    def refuse(self, videos: Iterable[RefusedVideo]) -> None:
+        """Counts videos that cannot be taken among the failures."""
+        for video in videos:
+            self._add(VideoFailed(video.id, str(video.path), video.reason))
 
     def work(self, todo: list[VideoSource], store: FeatureStore) -> None:
         """Takes every video of `todo` to a finished part or a failure."""
@@ -111,11 +118,14 @@ class _Run:
 
     def _note(self, over: Iterator[VideoFinished | VideoFailed]) -> None:
         for video in over:
-            if isinstance(video, VideoFailed):
-                self.failures.append(video)
-            else:
-                self.finished.append(video)
-            self._report(video)
+            self._add(video)
+
+    def _add(self, video: VideoFinished | VideoFailed) -> None:
+        if isinstance(video, VideoFailed):
+            self.failures.append(video)
+        else:
+            self.finished.append(video)
+        self._report(video)
 
 
 @contextmanager

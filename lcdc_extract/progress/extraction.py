@@ -132,7 +132,7 @@ class Bars:
             say(f"failed: {event.id}: {as_options(event.reason)}")
         elif isinstance(event, VideoFinished):
             for note in event.notes:
-                say(f"note: {event.id}: {note}")
+                say(f"note: {event.id}: {as_options(note)}")
         elif isinstance(event, Progress):
             everything.update(event.frames)
             if self._current not in totals.done:
@@ -165,7 +165,7 @@ class Lines:
         elif isinstance(event, VideoFinished):
             say(f"finished {event.id}: {event.rows} rows from {event.frames} frames")
             for note in event.notes:
-                say(f"note: {event.id}: {note}")
+                say(f"note: {event.id}: {as_options(note)}")
         elif isinstance(event, VideoFailed):
             say(f"failed {event.id}: {as_options(event.reason)}")
         elif isinstance(event, Progress) and now - self._last >= LINE_EVERY_SECONDS:

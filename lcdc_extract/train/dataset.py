@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lcdc_extract.errors import LabelsError
+from lcdc_extract.errors import LabelsError, VideoError
 from lcdc_extract.labels import IntArray, Segments, listed, read_bundle, read_labels
 from lcdc_extract.train.batch import IGNORED
 from lcdc_extract.train.config import TrainConfig
 from lcdc_extract.train.events import Reporter, TrainingNote, silent
 from lcdc_extract.train.frames import VideoFrames
-from lcdc_extract.video import VideoSource, discover
+from lcdc_extract.video import RefusedVideo, VideoSource, discover, holds_pictures
 
 TOLERANCE_FRAMES = 8
 """By how many frames a video and its labels may differ at the end: the common labels of 50 Salads lack 8."""
@@ -37,10 +37,10 @@ def read_dataset(config: TrainConfig, report: Reporter = silent) -> Dataset:
     Without a split, every video must have labels and all labels a video; with one, those it names.
 
     Args:
-        report: called with a note for each place among the videos that could not be looked at.
+        report: called with a note for what is left out of the videos.
 
     Raises:
-        VideoError: no videos are found.
+        VideoError: no videos are found, or, without a split, one has a name that cannot be used.
         LabelsError: labels cannot be read, or a video, its labels or a place in one bundle only is missing.
     """
     assert config.videos is not None, "TrainConfig checks it"
@@ -49,6 +49,7 @@ def read_dataset(config: TrainConfig, report: Reporter = silent) -> Dataset:
     found = discover([str(config.videos)])
     for place in found.skipped:
         report(TrainingNote(f"skipped {place}"))
+    _tell_refused(found.refused, config, report)
     videos = {video.id: video for video in found.videos}
     validation = read_bundle(config.validation, labels) if config.validation else ()
     if config.split:
@@ -71,9 +72,15 @@ def frame_labels(video: VideoSource, frames: VideoFrames, labels: IntArray | Seg
     """The label of each kept frame of a video: (n,) int64, IGNORED beyond the end of the labels.
 
     Raises:
-        LabelsError: video and labels differ in length by more than the tolerance.
+        LabelsError: video and labels differ in length by more than the tolerance, or labels have times and the video
+            has none.
     """
     if isinstance(labels, Segments):
+        if holds_pictures(video.path):
+            raise LabelsError(
+                f"{video.path} holds pictures, which say no times, and its labels are in seconds; give a label for "
+                "each frame, or make a video of the pictures: ffmpeg -framerate RATE -i PICTURES OUT.mp4"
+            )
         labels.check_end(str(video.path), float(frames.seconds[-1]))
         return labels.at(frames.seconds)
     if abs(len(labels) - frames.decoded) > TOLERANCE_FRAMES:
@@ -83,6 +90,14 @@ def frame_labels(video: VideoSource, frames: VideoFrames, labels: IntArray | Seg
         )
     known = labels[::frame_step][: len(frames.seconds)]
     return np.append(known, np.full(len(frames.seconds) - len(known), IGNORED))
+
+
+def _tell_refused(refused: Iterable[RefusedVideo], config: TrainConfig, report: Reporter) -> None:
+    """A split cannot name them; without one they are to be trained on."""
+    for video in refused:
+        if not config.split:
+            raise VideoError(f"{video.reason}; or name the videos to use by `split`")
+        report(TrainingNote(f"skipped {video.id}: {video.reason}"))
 
 
 def _check_without_split(videos: Path, labels: Path, have_video: Iterable[str], have_labels: Iterable[str]) -> None:

@@ -31,6 +31,7 @@ from lcdc_extract.video import (
     VideoOpened,
     VideoSource,
     probe,
+    stamp_of,
 )
 
 TRAINING_SIDE = 246
@@ -115,12 +116,12 @@ class FrameCache:
     def _find(self, video: VideoSource, side: int) -> VideoFrames | None:
         with suppress(Exception):  # a damaged file can go wrong in any way, and is made again
             card = Card(**json.loads(self._path(video, ".json").read_text()))
-            status = video.path.stat()
+            stamp = stamp_of(video.path)
             made_of = (card.frame_step, card.decoder, card.side, card.size_bytes, card.modified_ns)
             rgb = np.load(self._path(video, ".npy"), mmap_mode="r")
             seconds = np.array(card.seconds, np.float64)
             if (
-                made_of == (self._reading.frame_step, self._reading.decoder, side, status.st_size, status.st_mtime_ns)
+                made_of == (self._reading.frame_step, self._reading.decoder, side, *stamp)
                 and (rgb.dtype, rgb.shape) == (np.uint8, (*seconds.shape, side, side, 3))
                 and isinstance(card.decoded, int)
             ):

@@ -22,7 +22,7 @@ from lcdc_extract.train.frames import TRAINING_SIDE, VALIDATION_SIDE, FrameCache
 from lcdc_extract.train.processes import Processes
 from lcdc_extract.train.recipe import Phase
 from lcdc_extract.train.snippets import PURITY, Clips, find_clips
-from lcdc_extract.video import VideoSource
+from lcdc_extract.video import VideoSource, stamp_of
 
 VALIDATION_BATCHES = 64
 """At most; their clips are spread evenly over the videos."""
@@ -144,5 +144,5 @@ def jitter(rgb: Tensor, size: int, rng: np.random.Generator) -> Tensor:
 def _fingerprint(videos: Iterable[VideoSource], labels: Iterable[IntArray]) -> str:
     digest = hashlib.sha256()
     for video, of_video in zip(videos, labels, strict=True):
-        digest.update(f"{video.id} {video.path.stat().st_size}".encode() + of_video.tobytes())
+        digest.update(f"{video.id} {stamp_of(video.path).size_bytes}".encode() + of_video.tobytes())
     return digest.hexdigest()[:16]

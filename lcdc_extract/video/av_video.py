@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import av
 
 from lcdc_extract.errors import VideoError
-from lcdc_extract.video.container import NUM_THREADS, Container, choose_stream, display_matrix
+from lcdc_extract.video.container import NUM_THREADS, Container, choose_stream
 from lcdc_extract.video.damage import Damage
 from lcdc_extract.video.decoded import Condition, DecodedFrame
 from lcdc_extract.video.ffmpeg import Complaints, open_file
 from lcdc_extract.video.orientation import Orientation
+from lcdc_extract.video.shown import Changes, orientation_of, shown
 
 
 def av_name(deinterlace: bool) -> str:
@@ -47,8 +48,7 @@ class AvVideo:
         self._sent = 0
         self._decoded = 0
         self._start_seconds = 0.0
-        self._notes: list[str] = []
-        self._looks: dict[str, str] = {}
+        self._changes = Changes()
         self._orientation = Orientation()
 
     def frames(self) -> Iterator[DecodedFrame]:
@@ -63,11 +63,12 @@ class AvVideo:
         for picture, fate in deinterlaced(pictures) if self._deinterlace else pictures:
             if not self._decoded:
                 first = clock.at(fate.slot)
-                shown = first if clock.tells_when_shown else clock.at(0)
-                self._start_seconds = shown - self._container.player_zero_seconds
+                begin = first if clock.tells_when_shown else clock.at(0)
+                self._start_seconds = begin - self._container.player_zero_seconds
             before = max(clock.at(fate.slot) - first, before)
-            self._look_at(picture)
-            yield DecodedFrame(self._decoded, before, self._rgb(picture), fate.damaged)
+            self._changes.look_at(picture, self._decoded)
+            self._orientation = orientation_of(picture) or self._orientation  # H.264 says it once for many frames
+            yield DecodedFrame(self._decoded, before, shown(picture, self._orientation), fate.damaged)
             self._decoded += 1
         if not self._decoded:
             raise VideoError(f"no frame could be decoded ({'; '.join(self._damage.complaints)}). Copy the file again")
@@ -80,7 +81,7 @@ class AvVideo:
             gaps=self._damage.gaps,
             cut_off=self._container.cut_off,
             complaints=tuple(self._damage.complaints),
-            notes=tuple(dict.fromkeys(self._notes)),
+            notes=self._changes.notes,
         )
 
     def _pictures(self) -> Iterator[tuple[Any, Fate]]:
@@ -130,21 +131,6 @@ class AvVideo:
                 yield shown - 1, packet
         self._sent = shown + 1
         yield shown, None
-
-    def _look_at(self, picture: Any) -> None:
-        """Notes what changes in the middle of a video."""
-        looks = {"frame size": f"{picture.width}x{picture.height}", "pixel format": picture.format.name}
-        for what, before in self._looks.items():
-            if looks[what] != before:
-                self._notes.append(f"the {what} changes from {before} to {looks[what]} at frame {self._decoded}")
-        self._looks = looks
-
-    def _rgb(self, picture: Any) -> Any:
-        """uint8 (H, W, 3) as shown, converted as ffmpeg's own scale filter does."""
-        matrix = display_matrix(picture)
-        if matrix:  # in H.264 it comes with some frames and holds for those that follow
-            self._orientation = Orientation.of(matrix)
-        return self._orientation.apply(picture.reformat(format="rgb24", interpolation="BICUBIC").to_ndarray())
 
 
 def deinterlaced(pictures: Iterator[tuple[Any, Fate]]) -> Iterator[tuple[Any, Fate]]:

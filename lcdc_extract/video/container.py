@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.sidedata.sidedata import Type
 
 from lcdc_extract.errors import VideoError
 from lcdc_extract.video.clock import Clock, Stamp
 from lcdc_extract.video.endings import missing_end
 from lcdc_extract.video.ffmpeg import Complaints, open_file
 from lcdc_extract.video.orientation import Orientation
+from lcdc_extract.video.shown import orientation_of
 
 NUM_THREADS = 1
 """Per decoder: several videos decode side by side instead."""
@@ -160,7 +159,7 @@ class _Survey:
             self._decode(None)
         if self._first is None:
             raise VideoError(_nothing_decoded(self._packets, stream, self._faults))
-        orientation = Orientation.of(matrix) if (matrix := display_matrix(self._first)) else Orientation()
+        orientation = orientation_of(self._first) or Orientation()
         size = (self._first.height, self._first.width)
         height, width = reversed(size) if orientation.transposed else size
         fps = _known_rate(stream.average_rate) or _known_rate(stream.guessed_rate)
@@ -207,14 +206,6 @@ class _Survey:
                     f"the header announces {file.duration / av.time_base:.2f} s, the file ends {missing:.2f} s sooner"
                 )
         return missing_end(path, file.format.name)
-
-
-def display_matrix(frame: Any) -> tuple[int, ...] | None:
-    """The nine numbers by which a frame asks to be turned, or None."""
-    for data in frame.side_data:
-        if data.type == Type.DISPLAYMATRIX:
-            return struct.unpack("<9i", bytes(data))
-    return None
 
 
 def _packets(file: Any, complaints: Complaints) -> Iterator[Any]:

@@ -31,7 +31,7 @@ class Condition:
     start_seconds: float = 0.0
     """Where the first decoded frame is on the clock that players show, to the microsecond."""
     frames_lost: int = 0
-    """Frames that are in the file and could not be decoded."""
+    """Frames of the video that could not be decoded; of numbered pictures, those that are missing too."""
     gaps: int = 0
     """Places between packets where ffmpeg found the file damaged: frames may be missing that nobody can count."""
     cut_off: str | None = None
@@ -50,11 +50,14 @@ class Condition:
 def what_is_wrong(condition: Condition, frames_damaged: int) -> str:
     """What is wrong with a video, in words; "" where nothing is."""
     found = [f"the file is cut off: {condition.cut_off}"] if condition.cut_off else []
-    if frames_damaged or condition.frames_lost or condition.gaps:
-        lost = f", {condition.frames_lost} frames are lost" if condition.frames_lost else ""
-        lost += f", data is missing or damaged in {condition.gaps} places between packets" if condition.gaps else ""
-        ffmpeg = f" (ffmpeg: {'; '.join(condition.complaints)})" if condition.complaints else ""
-        found.append(f"{frames_damaged} frames are damaged{lost}{ffmpeg}")
+    if frames_damaged:
+        found.append(f"{frames_damaged} frames are damaged")
+    if condition.frames_lost:
+        found.append(f"{condition.frames_lost} frames are lost")
+    if condition.gaps:
+        found.append(f"data is missing or damaged in {condition.gaps} places between packets")
+    if found and condition.complaints:
+        found[-1] += f" (ffmpeg: {'; '.join(condition.complaints)})"
     return "; ".join(found)
 
 

@@ -13,10 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from lcdc_extract.errors import VideoError
-from lcdc_extract.files import sha256_of
-from lcdc_extract.video.container import Container, read_container
+from lcdc_extract.video.content import digest_of, stamp_of
 from lcdc_extract.video.decoded import DecodedFrame, OpenVideo
-from lcdc_extract.video.decoders import chooses_decord, damaged_video, describe, open_av, open_decord, too_large
+from lcdc_extract.video.decoders import (
+    Footage,
+    chooses_decord,
+    damaged_video,
+    describe,
+    open_av,
+    open_decord,
+    open_footage,
+    too_large,
+)
 from lcdc_extract.video.events import Counts
 from lcdc_extract.video.messages import BEAT_SECONDS, SLOTS, Beat, Ended, Filled, Job, Opened, Restarted, Ring
 from lcdc_extract.video.sampling import FrameSelector, check_rate
@@ -31,23 +39,12 @@ def decode(job: Job, connection: Connection) -> None:
         VideoError: it cannot be decoded, or not to its end.
     """
     voice = _Voice(connection)
-    container = _open(job, voice)
-    voice.say(Opened(describe(container, job.reading, job.distrust)))
+    footage = open_footage(Path(job.path), job.reading, partial(voice.beat, 0))
     if not job.only_probe:
-        voice.say(_Decoding(job, container, connection, voice).run())
-
-
-def _open(job: Job, voice: _Voice) -> Container:
-    path = Path(job.path)
-    if not path.is_file():
-        raise VideoError("the file is no longer there")
-    with path.open("rb") as file:
-        if not file.read(1):
-            raise VideoError("the file is empty (0 bytes); copy it again")
-    container = read_container(path, job.reading.video_stream, on_packet=partial(voice.beat, 0))
+        check_rate(job.reading.fps, footage.nominal_fps)
+    voice.say(Opened(describe(footage, job.reading, job.distrust)))
     if not job.only_probe:
-        check_rate(job.reading.fps, container.nominal_fps)
-    return container
+        voice.say(_Decoding(job, footage, connection, voice).run())
 
 
 def _native_log() -> str:
@@ -75,26 +72,26 @@ class _Voice:
 class _Decoding:
     """One video on its way from the decoder into the ring."""
 
-    def __init__(self, job: Job, container: Container, connection: Connection, voice: _Voice) -> None:
-        self._job, self._container = job, container
+    def __init__(self, job: Job, footage: Footage, connection: Connection, voice: _Voice) -> None:
+        self._job, self._footage = job, footage
         self._connection, self._voice = connection, voice
         descriptor = recv_handle(connection)
-        self._ring = Ring(descriptor, container.height, container.width)
+        self._ring = Ring(descriptor, footage.height, footage.width)
         os.close(descriptor)
         self._free = deque(range(SLOTS))
 
     def run(self) -> Ended:
         """Decodes with one decoder, and where that fails and another may take over, from the beginning with that."""
         reading, distrust = self._job.reading, self._job.distrust
-        if chooses_decord(self._container, reading, distrust):
+        if chooses_decord(self._footage, reading, distrust):
             try:
-                return self._run(open_decord(self._container, _native_log))
+                return self._run(open_decord(self._footage, _native_log))
             except VideoError as error:
                 if reading.decoder != "auto":
                     raise VideoError(f"{error}. `decoder='auto'` lets PyAV read it") from error
                 distrust = str(error)
-            self._voice.say(Restarted(describe(self._container, reading, distrust)))
-        return self._run(open_av(self._container, reading))
+            self._voice.say(Restarted(describe(self._footage, reading, distrust)))
+        return self._run(open_av(self._footage, reading))
 
     def _run(self, video: OpenVideo) -> Ended:
         self._chunk = _Chunk()
@@ -114,7 +111,7 @@ class _Decoding:
         self._flush()
         condition = video.condition()
         if reading.on_damage == "fail" and (self._damaged or condition.incomplete):
-            raise VideoError(damaged_video(condition, self._damaged))
+            raise VideoError(damaged_video(self._footage, condition, self._damaged))
         return Ended(self._counts(), condition)
 
     def _sample(self, frame: DecodedFrame, count: int) -> None:
@@ -127,7 +124,7 @@ class _Decoding:
                 self._wait_for_slot()
             room = self._ring.room(height, width)
             if not room:
-                raise VideoError(too_large(self._container, frame))
+                raise VideoError(too_large(self._footage, frame))
             self._ring.frames(self._free[0], room, height, width)[len(self._chunk.index)] = frame.rgb
             self._chunk.add(frame)
             if len(self._chunk.index) == room:
@@ -146,15 +143,15 @@ class _Decoding:
         self._chunk = _Chunk(chunk.size)
 
     def _counts(self) -> Counts:
-        path = self._container.path
-        sha256, status = sha256_of(path, on_block=partial(self._voice.beat, self._decoded)), path.stat()
+        path = self._footage.path
+        sha256, stamp = digest_of(path, on_block=partial(self._voice.beat, self._decoded)), stamp_of(path)
         return Counts(
             frames_decoded=self._decoded,
             frames_sampled=self._sampled,
             frames_repeated=self._repeated,
             frames_damaged=self._damaged,
-            size_bytes=status.st_size,
-            modified_ns=status.st_mtime_ns,
+            size_bytes=stamp.size_bytes,
+            modified_ns=stamp.modified_ns,
             sha256=sha256,
         )
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import codecs
 import os
+import stat
 import sys
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from lcdc_extract.errors import VideoError
-from lcdc_extract.video.search import VIDEO_EXTENSIONS, Search, VideoFile, printable
+from lcdc_extract.video.picture_files import ARCHIVE_EXTENSIONS
+from lcdc_extract.video.printing import printable
+from lcdc_extract.video.search import VIDEO_EXTENSIONS, Search, VideoFile
 
 _MOST_SKIPPED = 10
 """Named in an error."""
@@ -25,6 +29,17 @@ class VideoSource:
     id: str
     """Unique name with POSIX slashes, usable as an HDF5 group path."""
     path: Path
+    """A file, or a folder of pictures."""
+
+
+@dataclass(frozen=True)
+class RefusedVideo:
+    """A video that cannot be taken because of its name; the others can."""
+
+    id: str
+    """Its path, in characters that can be printed: it has no id."""
+    path: Path
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,14 @@ class Found:
 
     videos: tuple[VideoSource, ...]
     skipped: tuple[str, ...]
-    """What may hold videos and could not be looked at, with the reason: "in/closed (Permission denied)"."""
+    """What was left out, with the reason: "in/closed (Permission denied)", "b.mp4 (the same file as a.mp4)"."""
+    refused: tuple[RefusedVideo, ...] = ()
 
 
 def discover(inputs: Sequence[str], stdin: BinaryIO | None = None) -> Found:
     """Finds the videos behind `inputs`, each file once, in the order given (folders and patterns sorted).
 
+    A folder that directly holds numbered pictures and no videos is a video itself, as is a .zip or .tar file of such.
     Links to files and folders are followed; where several ways lead to a file, one without linked folders names it.
     Hidden files and folders only count if they are named. In patterns, `**` spans folders, a folder that matches is
     searched, capitals in extensions do not matter, and a part that is a name as it stands is no pattern.
@@ -49,17 +66,56 @@ def discover(inputs: Sequence[str], stdin: BinaryIO | None = None) -> Found:
         stdin: what `-` reads; standard input when left out.
 
     Raises:
-        VideoError: a path is missing, a list cannot be read, nothing was found, or two videos would share a name.
+        VideoError: a path is missing, a list cannot be read, nothing (that can be taken) was found, or two
+            videos would share a name.
     """
-    search = Search()
-    videos: dict[str, VideoFile] = {}
+    search, each_once = Search(), _EachOnce()
     for item in _expand_lists(inputs, stdin):
         for video in search.find(item):
-            videos.setdefault(os.path.realpath(video.path), video)
-    skipped = tuple(dict.fromkeys(search.skipped))
-    if not videos:
+            each_once.add(video)
+    skipped = tuple(dict.fromkeys([*search.skipped, *each_once.left_out]))
+    if not each_once.videos:
         raise VideoError(_nothing_found(inputs, skipped))
-    return Found(_name(list(videos.values())), skipped)
+    videos, refused = _name(each_once.videos)
+    if not videos:
+        raise VideoError(_nothing_left(refused))
+    return Found(videos, skipped, refused)
+
+
+class _EachOnce:
+    """Keeps the first of the videos that are the same file.
+
+    Attributes:
+        videos: those that are kept.
+        left_out: the others, in words; a path that comes twice is not worth any.
+    """
+
+    def __init__(self) -> None:
+        self.videos: list[VideoFile] = []
+        self.left_out: list[str] = []
+        self._first: dict[object, VideoFile] = {}  # by what tells files apart
+        self._places: set[str] = set()
+
+    def add(self, video: VideoFile) -> None:
+        marks = _marks(video.path)
+        first = next((self._first[mark] for mark in marks if mark in self._first), None)
+        place = os.path.join(os.path.realpath(video.path.parent), video.path.name)
+        if first is None:
+            self.videos.append(video)
+        elif place not in self._places:
+            self.left_out.append(f"{printable(video.path)} (the same file as {printable(first.path)})")
+        self._first |= dict.fromkeys(marks, first or video)
+        self._places.add(place)
+
+
+def _marks(path: Path) -> list[object]:
+    """The real path of a file, and where it has several, its number on its disk."""
+    marks: list[object] = [os.path.realpath(path)]
+    with suppress(OSError):  # gone meanwhile: whoever reads it says so
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            marks.append((status.st_dev, status.st_ino))
+    return marks
 
 
 def _expand_lists(inputs: Iterable[str], stdin: BinaryIO | None) -> Iterator[str]:
@@ -89,40 +145,51 @@ def _paths_in(content: bytes, name: str) -> Iterator[str]:
             yield text
 
 
-def _name(videos: Sequence[VideoFile]) -> tuple[VideoSource, ...]:
-    """Names each video without its extension; those that would then be the same keep it."""
-    short: defaultdict[str, list[VideoFile]] = defaultdict(list)
+def _name(videos: Sequence[VideoFile]) -> tuple[tuple[VideoSource, ...], tuple[RefusedVideo, ...]]:
+    """Names each video without its extension; those that would then be the same keep it.
+
+    Raises:
+        VideoError: two would still share a name.
+    """
+    stems = Counter(video.stem for video in videos)
+    named: dict[str, Path] = {}
+    sources, refused = [], []
     for video in videos:
-        short[str(video.name.with_suffix(""))].append(video)
-    names: dict[str, Path] = {}
-    for video in videos:
-        stem = str(video.name.with_suffix(""))
-        name = stem if len(short[stem]) == 1 else str(video.name)
-        _check_name(name, video.path)
-        if name in names:
+        name = video.stem if stems[video.stem] == 1 else str(video.name)
+        if name in named:
             raise VideoError(
-                f"{printable(names[name])} and {printable(video.path)} would both be called {printable(name)} in the "
+                f"{printable(named[name])} and {printable(video.path)} would both be called {printable(name)} in the "
                 "output; rename one, or give the folder that holds both as the only input"
             )
-        names[name] = video.path
-    return tuple(VideoSource(name, path) for name, path in names.items())
+        named[name] = video.path
+        if reason := _why_refused(name, video.path):
+            refused.append(RefusedVideo(printable(video.path), video.path, reason))
+            continue
+        sources.append(VideoSource(id=name, path=video.path))
+    return tuple(sources), tuple(refused)
 
 
-def _check_name(name: str, path: Path) -> None:
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        raise VideoError(
-            f"{printable(path)} gives the name {printable(name)}, which the output file cannot hold; rename it"
-        )
+def _why_refused(name: str, path: Path) -> str | None:
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        return f"{printable(path)} gives the name {printable(name)}, which the output file cannot hold; rename it"
     try:
         name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise VideoError(f"the name of {printable(path)} is not valid UTF-8; rename it") from error
+    except UnicodeEncodeError:
+        return f"the name of {printable(path)} is not valid UTF-8; rename it"
+    return None
+
+
+def _nothing_left(refused: Sequence[RefusedVideo]) -> str:
+    more = f". {len(refused) - 1} more cannot be taken either" if len(refused) > 1 else ""
+    return f"{refused[0].reason}{more}"
 
 
 def _nothing_found(inputs: Sequence[str], skipped: Sequence[str]) -> str:
     looked_at = ", ".join(printable(item) for item in inputs) or "nothing: no input was given"
     more = f" and {len(skipped) - _MOST_SKIPPED} more" if len(skipped) > _MOST_SKIPPED else ""
     but = f"; skipped {', '.join(skipped[:_MOST_SKIPPED])}{more}" if skipped else ""
-    extensions = " ".join(sorted(VIDEO_EXTENSIONS))
-    return f"no videos found; looked at {looked_at}{but}. Extensions that count in folders and patterns: {extensions}"
+    extensions = " ".join(sorted(VIDEO_EXTENSIONS | ARCHIVE_EXTENSIONS))
+    return (
+        f"no videos found; looked at {looked_at}{but}. Extensions that count in folders and patterns: {extensions}; "
+        "and folders of pictures whose names end in numbers"
+    )

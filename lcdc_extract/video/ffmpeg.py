@@ -19,14 +19,19 @@ def open_file(path: Path) -> Any:
     Raises:
         VideoError: ffmpeg does not know the file as a video.
     """
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
+    listen_to_errors()
     try:
         container: Any = av.open(str(path), metadata_errors=_INVALID_UTF8)
     except av.FFmpegError as error:
         raise VideoError(_why_not_opened(path, error)) from error
     container.flags = container.flags & ~av.container.Flags.gen_pts.value
     return container
+
+
+def listen_to_errors() -> None:
+    """Has ffmpeg log every error, for `Complaints` to hear."""
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
 
 
 class Complaints:

@@ -16,6 +16,8 @@ class Reading:
     """Every N-th decoded frame is sampled."""
     fps: float | None = None
     """Or the frames nearest to this rate."""
+    frames_fps: float | None = None
+    """Pictures a second, of videos that are sequences of pictures; None counts 25."""
     decoder: Decoder = "auto"
     """"auto" lets PyAV take over what decord cannot be trusted with."""
     on_damage: OnDamage = "mark"
@@ -32,8 +34,9 @@ class Reading:
         check_choice("decoder", self.decoder, Decoder)
         check_choice("on_damage", self.on_damage, OnDamage)
         check_positive("longest_gap_seconds", self.longest_gap_seconds)
-        if self.fps is not None:
-            check_positive("fps", self.fps)
+        for name in ("fps", "frames_fps"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         if self.video_stream is not None:
             check_whole("video_stream", self.video_stream, 0)
         for name in ("deinterlace", "video_stream"):

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lcdc_extract.errors import VideoError
+from lcdc_extract.video.numbering import may_be_frames
+from lcdc_extract.video.picture_files import ARCHIVE_EXTENSIONS, open_pictures
+from lcdc_extract.video.printing import printable
 
 VIDEO_EXTENSIONS = frozenset(
     f".{name}"
@@ -21,7 +24,8 @@ VIDEO_EXTENSIONS = frozenset(
         *("mpeg", "mpg", "mts", "mxf", "ogm", "ogv", "rm", "rmvb", "ts", "vob", "webm", "wmv"),
     )
 )
-"""What counts as a video in folders and patterns; a file named outright is taken whatever it is called."""
+"""What counts as a video in folders and patterns, besides pictures that are its frames, in a folder or an archive; a
+file named outright is taken whatever it is called."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,13 @@ class VideoFile:
     path: Path
     name: PurePosixPath
     """Relative to the input it came from, extension included."""
+    is_folder: bool = False
+    """Whether it is a folder of pictures."""
+
+    @property
+    def stem(self) -> str:
+        """Its name without extension, which folders do not have."""
+        return str(self.name if self.is_folder else self.name.with_suffix(""))
 
 
 class Search:
@@ -97,9 +108,11 @@ class Search:
     def _in_folder(self, folder: Path, top: Path) -> Iterator[VideoFile]:
         """The videos in and below a folder; names are relative to `top`."""
         for parent, files in self._walk(folder, self._searched):
-            for path in (parent / name for name in files):
-                if self._is_video(path):
-                    yield VideoFile(path, PurePosixPath(path.relative_to(top)))
+            videos = [path for path in (parent / name for name in files) if self._is_video(path)]
+            for path in videos:
+                yield VideoFile(path, PurePosixPath(path.relative_to(top)))
+            if not videos and may_be_frames(files):
+                yield VideoFile(parent, PurePosixPath(_name_below(parent, top)), is_folder=True)
 
     def _walk(self, top: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
         """A folder and those below, each with its files; the folders that links lead to come last.
@@ -124,8 +137,22 @@ class Search:
                 self._note(path, _BROKEN)
 
     def _is_video(self, path: Path) -> bool:
-        if path.suffix.lower() not in VIDEO_EXTENSIONS:
-            return False
+        extension = path.suffix.lower()
+        if extension in ARCHIVE_EXTENSIONS:
+            return self._is_file(path) and self._holds_frames(path)
+        return extension in VIDEO_EXTENSIONS and self._is_file(path)
+
+    def _holds_frames(self, archive: Path) -> bool:
+        try:
+            with open_pictures(archive) as contents:
+                found = may_be_frames(file.name for file in contents.files)
+        except (VideoError, OSError):
+            return True  # whoever is to decode it says what is wrong
+        if not found:
+            self._note(archive, "an archive without numbered pictures")
+        return found
+
+    def _is_file(self, path: Path) -> bool:
         try:
             is_file = stat.S_ISREG(path.stat().st_mode)
         except OSError as error:
@@ -147,14 +174,14 @@ class Search:
 _BROKEN = "a link to nothing"
 
 
-def printable(text: object) -> str:
-    """For messages: bytes that are no UTF-8 become escapes, so that any terminal can print them."""
-    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _shown(names: Iterable[str]) -> list[str]:
     """Sorted, without hidden ones."""
     return sorted(name for name in names if not name.startswith("."))
+
+
+def _name_below(folder: Path, top: Path) -> str:
+    """A path relative to `top`, which itself has its own name."""
+    return os.path.basename(os.path.abspath(top)) if folder == top else str(folder.relative_to(top))
 
 
 def _through_link(path: Path, top: Path) -> bool:

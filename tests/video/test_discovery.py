@@ -135,12 +135,28 @@ def test_device_is_not_a_video() -> None:
 
 
 def test_undecodable_name_is_refused_in_readable_words(tmp_path: Path) -> None:
-    make(tmp_path, "good.mp4")
     with open(os.path.join(os.fsencode(tmp_path), b"bad\xff.mp4"), "wb"):
         pass
     with pytest.raises(VideoError, match="not valid UTF-8; rename it") as error:
         ids(tmp_path)
     str(error.value).encode("utf-8")
+    make(tmp_path, "good.mp4")
+    found = find(tmp_path)
+    assert [video.id for video in found.videos] == ["good"]
+    (refused,) = found.refused
+    assert refused.id == f"{tmp_path}/bad\\xff.mp4"
+    assert "not valid UTF-8; rename it" in refused.reason
+
+
+def test_links_that_are_left_out_are_said(tmp_path: Path) -> None:
+    make(tmp_path, "a.mp4")
+    (tmp_path / "hard.mp4").hardlink_to(tmp_path / "a.mp4")
+    (tmp_path / "soft.mp4").symlink_to(tmp_path / "a.mp4")
+    found = find(tmp_path, tmp_path / "a.mp4")  # the same path twice is not worth a word
+    assert [video.id for video in found.videos] == ["a"]
+    assert found.skipped == tuple(
+        f"{tmp_path}/{link}.mp4 (the same file as {tmp_path}/a.mp4)" for link in ("hard", "soft")
+    )
 
 
 def test_path_of_each_video(tmp_path: Path) -> None:
