@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcdc_extract.config import Align, Decoder, Edges, ExtractConfig, OnDamage, Precision
+from lcdc_extract.config import Align, Decoder, Edges, ExtractConfig, OnDamage, PartEdges, Precision
 from lcdc_extract.terminal import FAILED_VIDEOS, as_options, out, plain_errors, show_version, stoppable
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def lcdc_extract(
         typer.Argument(
             metavar="VIDEOS",
             help="Video files, folders and archives of numbered pictures, directories (searched recursively), "
-            "patterns, @list.txt, or - for a list on stdin.",
+            "patterns, @list.txt, @parts.csv (path,start,end in seconds), or - for a list on stdin.",
             show_default=False,
         ),
     ],
@@ -86,6 +86,13 @@ def lcdc_extract(
         Align,
         typer.Option(help="`released` gives the row count of the authors' script.", rich_help_panel=SAMPLING),
     ] = "exact",
+    part_edges: Annotated[
+        PartEdges,
+        typer.Option(
+            help="Where parts of videos begin and end: windows see the frames beyond, or are moved inside.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = "see",
     batch_size: Annotated[
         int | None,
         typer.Option(help="Frames in one batch; 16 on a CPU, 256 on a GPU if left out.", rich_help_panel=SPEED),
@@ -163,6 +170,7 @@ def lcdc_extract(
         stride=stride,
         edges=edges,
         align=align,
+        part_edges=part_edges,
         device=device,
         precision=precision,
         batch_size=batch_size,

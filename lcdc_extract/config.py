@@ -36,6 +36,7 @@ Align = Literal["exact", "released"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Decoder = Literal["auto", "decord", "av"]
 OnDamage = Literal["mark", "fail"]
+PartEdges = Literal["see", "clamp"]
 
 Config = TypeVar("Config")
 
@@ -229,7 +230,7 @@ class ExtractConfig:
 
     inputs: tuple[str, ...]
     """Video files, folders and archives of numbered pictures, folders (searched recursively), patterns, "@list.txt",
-    or "-" for a list on standard input."""
+    "@parts.csv", or "-" for a list on standard input."""
     out: Path
     """The HDF5 file to write."""
     weights: str | None = None
@@ -248,6 +249,8 @@ class ExtractConfig:
     """What happens where the 16-frame window would leave the video: "clamp" or "repeat-frame"."""
     align: Align = "exact"
     """"released" gives the rows of the authors' own script."""
+    part_edges: PartEdges = "see"
+    """Where parts of videos begin and end, windows "see" the frames beyond, or "clamp" as at the ends of a video."""
     device: str = "auto"
     """auto (the first GPU, or the CPU where there is none), cpu, cuda or cuda:N."""
     precision: Precision = "float32"
@@ -278,6 +281,7 @@ class ExtractConfig:
         check_choice("precision", self.precision, Precision)
         check_choice("decoder", self.decoder, Decoder)
         check_choice("on_damage", self.on_damage, OnDamage)
+        check_choice("part_edges", self.part_edges, PartEdges)
         check_positive("longest_gap_seconds", self.longest_gap_seconds)
         if self.frames_fps is not None:
             check_positive("frames_fps", self.frames_fps)

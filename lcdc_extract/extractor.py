@@ -144,9 +144,9 @@ class Extractor:
         encoded: EncodedFrames = self._encoder(frames)
         return encoded
 
-    def feature_stream(self) -> FeatureStream:
-        """Rows of one video, from its encoded frames."""
-        return FeatureStream(self._taps, self.sampling)
+    def feature_stream(self, first: int = 0, *, goes_on_before: bool = False) -> FeatureStream:
+        """Rows of one video, or of a stretch of it (see `FeatureStream`), from its encoded frames."""
+        return FeatureStream(self._taps, self.sampling, first, goes_on_before=goes_on_before)
 
     def synchronize(self) -> None:
         """Waits until the device has done what it was given."""

@@ -5,7 +5,6 @@ Not HDF5: on a full disk HDF5 reports a failed write late or never, and the rows
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ class PartWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows = path.with_suffix(".rows")
-        self._file = self._rows.open("wb")
+        self._rows.write_bytes(b"")
         self._count = 0
 
     def append(self, rows: dict[str, npt.NDArray[Any]]) -> None:
@@ -50,7 +49,8 @@ class PartWriter:
         block = np.empty(len(rows["edge"]), ROW)
         for name in ROW.names or ():
             block[name] = rows[name]
-        self._file.write(block.data)
+        with self._rows.open("ab") as file:  # not kept open: a video may have a thousand parts
+            file.write(block.data)
         self._count += len(block)
 
     def finish(self, attributes: dict[str, Any], rows_in_front: int = 0, rows_behind: int = 0) -> int:
@@ -63,17 +63,14 @@ class PartWriter:
         Returns:
             The number of rows, copies included.
         """
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._rows.open("ab") as file:
+            os.fsync(file.fileno())
         card = {"rows": self._count, "rows_in_front": rows_in_front, "rows_behind": rows_behind}
         write_text(self.path.with_suffix(".json"), json.dumps(card | {"attributes": attributes}))
         return self._count + rows_in_front + rows_behind
 
     def discard(self) -> None:
         """Throws the rows away."""
-        with contextlib.suppress(OSError):  # what a full disk did not take is not wanted any more
-            self._file.close()
         self._rows.unlink(missing_ok=True)
 
 

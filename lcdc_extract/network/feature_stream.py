@@ -57,13 +57,20 @@ class Padding:
 
 
 class FeatureStream:
-    """Features of one video. `push` its frames in order, then call `finish` once."""
+    """Features of one video, or of a stretch of it. `push` its frames in order, then call `finish` once.
 
-    def __init__(self, taps: HeadTaps, sampling: Sampling) -> None:
+    Args:
+        first: number of the first frame of the stretch among the video's sampled ones.
+        goes_on_before: whether the video goes on before it, so that no window is to end there.
+    """
+
+    def __init__(self, taps: HeadTaps, sampling: Sampling, first: int = 0, *, goes_on_before: bool = False) -> None:
         self.sampling = sampling
-        self._plan = RowPlan(sampling)
+        self._plan = RowPlan(sampling, first, goes_on_before=goes_on_before)
         self._head = StreamingHead(taps)
-        self._front = CENTRE if sampling.edges == "repeat-frame" else 0  # copies of frame 0 pushed before it
+        repeats = sampling.edges == "repeat-frame" and not goes_on_before
+        self._front = CENTRE if repeats else 0  # copies of the first frame pushed before it
+        self._first = first
         self._total = 0
 
     def push(self, frames: EncodedFrames) -> FeatureRows:
@@ -73,9 +80,9 @@ class FeatureStream:
                 self._repeat(frames[:1], self._front)
             self._head.push(frames)
             self._total += len(frames)
-        rows = self._compute(self._plan.ready(self._total))
+        rows = self._compute(self._plan.ready(self._first + self._total))
         last_window = self._head.arrived - SNIPPET_LENGTH
-        self._head.forget(min(self._plan.earliest_start + self._front, last_window))
+        self._head.forget(min(self._place(self._plan.earliest_start), last_window))
         return rows
 
     def finish(self) -> tuple[FeatureRows, Padding]:
@@ -97,20 +104,24 @@ class FeatureStream:
         else:
             missing = max(SNIPPET_LENGTH - self._total, 0)
             self._repeat(last, missing)
-        return self._compute(self._plan.rest(self._total)), Padding(missing, 0, 0)
+        return self._compute(self._plan.rest(self._first + self._total)), Padding(missing, 0, 0)
 
     def _repeat(self, frame: EncodedFrames, copies: int) -> None:
         appearance = frame.appearance.expand(copies, -1, -1, -1)
         self._head.push(EncodedFrames(appearance, frame.offsets.expand(copies, -1, -1, -1)))
 
+    def _place(self, frame: int) -> int:
+        """Of a frame of the video among those the head was given."""
+        return frame - self._first + self._front
+
     def _compute(self, rows: list[Row]) -> FeatureRows:
         if not rows:
             parameter = self._head.taps.taps1
             return FeatureRows(torch.empty(0, FEATURE_SIZE, dtype=parameter.dtype, device=parameter.device), [], [], [])
-        starts = sorted({row.start + self._front for row in rows})
+        starts = sorted({self._place(row.start) for row in rows})
         features = self._head.windows(starts)
         place = {start: i for i, start in enumerate(starts)}
-        chosen = [place[row.start + self._front] for row in rows]
+        chosen = [place[self._place(row.start)] for row in rows]
         if chosen != list(range(len(starts))):
             features = features[chosen]
         frames, edges, windows = zip(*((row.frame, row.edge, row.start) for row in rows), strict=True)

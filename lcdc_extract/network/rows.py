@@ -19,49 +19,56 @@ class Row:
     frame: int
     """Sampled frame the row stands for."""
     start: int
-    """First frame of its window; with repeated edge frames it may lie before the video."""
+    """First frame of its window; with repeated edge frames it may lie before the stretch."""
     edge: bool
     """Whether the centred window would leave the video (exact), or the row is a copy (released)."""
 
 
 class RowPlan:
-    """Hands out the rows of one video in order, as soon as the frames they need have arrived."""
+    """Hands out the rows of a stretch of frames in order, as soon as the frames they need have arrived.
 
-    def __init__(self, sampling: Sampling) -> None:
+    Args:
+        first: the first frame of the stretch; rows stand for the same frames whether a stretch holds them or all.
+        goes_on_before: whether the video goes on before it: then there is no row whose window would need that.
+    """
+
+    def __init__(self, sampling: Sampling, first: int = 0, *, goes_on_before: bool = False) -> None:
         self.stride = sampling.stride
         self.released = sampling.align == "released"
         self.repeat = sampling.edges == "repeat-frame"
-        self._next = CENTRE if self.released else 0  # frame of the next row
+        self._first = first
+        earliest = first + CENTRE if goes_on_before or self.released else first
+        self._next = earliest if self.released else -(-earliest // self.stride) * self.stride  # frame of the next row
 
     @property
     def earliest_start(self) -> int:
-        """No later row needs a window that starts before this one, apart from a video's last window."""
+        """No later row needs a window that starts before this one, apart from a stretch's last window."""
         start = self._next - CENTRE
-        return start if self.repeat else max(start, 0)
+        return start if self.repeat else max(start, self._first)
 
-    def ready(self, arrived: int) -> list[Row]:
-        """Rows whose window lies in the first `arrived` frames, whatever follows."""
+    def ready(self, end: int) -> list[Row]:
+        """Rows whose window lies in the frames before `end`, whatever follows."""
         rows = []
-        while arrived >= max(SNIPPET_LENGTH if not self.repeat else 1, self._next + CENTRE):
-            start = self.earliest_start
-            rows.append(Row(self._next, start, edge=self._next < CENTRE))
+        least = self._first + (1 if self.repeat else SNIPPET_LENGTH)
+        while end >= max(least, self._next + CENTRE):
+            rows.append(Row(self._next, self.earliest_start, edge=self._next < self._first + CENTRE))
             self._next += self.stride
         return rows
 
-    def rest(self, total: int) -> list[Row]:
-        """The remaining rows of a video of `total` frames; exactly ceil(total / stride) over all calls.
+    def rest(self, end: int) -> list[Row]:
+        """The remaining rows of a stretch that ends before frame `end`; of a video exactly ceil(end / stride) in all.
 
-        Shorter videos count as 16 frames when windows are clamped: the caller repeats their last frame.
+        Shorter ones count as 16 frames when windows are clamped: the caller repeats their last frame.
         The released alignment has none: its copies are made by `released_copies`.
         """
         if self.released:
             return []
-        last_start = max(total - SNIPPET_LENGTH, 0)
+        last_start = max(end - SNIPPET_LENGTH, self._first)
         rows = []
-        for frame in range(self._next, total, self.stride):
-            start = frame - CENTRE if self.repeat else min(max(frame - CENTRE, 0), last_start)
+        for frame in range(self._next, end, self.stride):
+            start = frame - CENTRE if self.repeat else min(max(frame - CENTRE, self._first), last_start)
             rows.append(Row(frame, start, edge=True))
-        self._next = total
+        self._next = end
         return rows
 
 

@@ -14,7 +14,7 @@ from lcdc_extract.features import peek
 from lcdc_extract.network.rows import row_count
 from lcdc_extract.pipeline.prepare import prepare, sampled_frames
 from lcdc_extract.pipeline.record import run_record
-from lcdc_extract.video import DecodingFailed, VideoInfo, VideoSource, check_rate, probe
+from lcdc_extract.video import DecodingFailed, Part, VideoInfo, check_rate, probe
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,14 @@ def dry_run(config: ExtractConfig) -> DryRun:
     prepared = prepare(config)
     todo = prepared.unfinished(peek(config.out, run_record(prepared), overwrite=config.overwrite))
     found = probe(todo, prepared.reading, decoders=config.decoders, timeout_seconds=config.decode_timeout_seconds)
-    planned = [_planned(video, found.get(video.id), prepared.sampling) for video in prepared.videos]
+    left = {part.id for video in todo for part in video.wanted}
+    planned = [
+        _planned(part, found[video.id], prepared.sampling)
+        if part.id in left
+        else PlannedVideo(part.id, 0, 0, "already finished")
+        for video in prepared.videos
+        for part in video.wanted
+    ]
     refused = [PlannedVideo(video.id, 0, 0, f"will fail: {video.reason}") for video in prepared.refused]
     videos = (*planned, *refused)
     known = [video.frames for video in videos if video.frames is not None]
@@ -62,18 +69,16 @@ def dry_run(config: ExtractConfig) -> DryRun:
     return DryRun(videos, prepared.skipped, str(prepared.device), speed, seconds, complete)
 
 
-def _planned(video: VideoSource, found: VideoInfo | DecodingFailed | None, sampling: Sampling) -> PlannedVideo:
-    if found is None:
-        return PlannedVideo(video.id, 0, 0, "already finished")
+def _planned(part: Part, found: VideoInfo | DecodingFailed, sampling: Sampling) -> PlannedVideo:
     if isinstance(found, DecodingFailed):
-        return PlannedVideo(video.id, 0, 0, f"cannot be read: {found.reason}")
-    frames = sampled_frames(found, sampling)
+        return PlannedVideo(part.id, 0, 0, f"cannot be read: {found.reason}")
+    frames = sampled_frames(found, sampling, part)
     try:
         check_rate(sampling.fps, found.nominal_fps)
         rows = None if frames is None else row_count(frames, sampling)
     except VideoError as error:
-        return PlannedVideo(video.id, 0, 0, f"will fail: {error}")
-    return PlannedVideo(video.id, frames, rows, f"{found.width}x{found.height}, {found.fps:.2f} frames/s")
+        return PlannedVideo(part.id, 0, 0, f"will fail: {error}")
+    return PlannedVideo(part.id, frames, rows, f"{found.width}x{found.height}, {found.fps:.2f} frames/s")
 
 
 def _frames_per_second(extractor: Extractor) -> float:

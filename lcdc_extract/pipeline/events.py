@@ -14,6 +14,9 @@ class RunStarted:
     """Everything is checked and loaded; decoding begins."""
 
     videos: int
+    """Those to do, each part of a video counted as one."""
+    files: int
+    """Videos to decode for them."""
     already_finished: int
     weights: str
     trained: bool
@@ -55,6 +58,8 @@ class VideoFinished:
     """Anything unusual, in words: damage, missing frames, repeated frames, which decoder and why."""
     incomplete: bool = False
     """Whether frames of the video are missing, at its end or in between."""
+    video: str = ""
+    """Id of the video that was started, where this is a part of it; "" where it is the same."""
 
 
 @dataclass(frozen=True)

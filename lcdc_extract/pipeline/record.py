@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -12,9 +13,12 @@ from typing import Any
 from lcdc_extract import __version__, ops
 from lcdc_extract.config import FRAME_SIZE, to_dict
 from lcdc_extract.features import RunRecord
-from lcdc_extract.network.feature_stream import Padding
 from lcdc_extract.pipeline.prepare import Prepared
-from lcdc_extract.video import VideoEnded, what_is_wrong
+from lcdc_extract.pipeline.underway import PartDone
+from lcdc_extract.video import Part, VideoEnded, what_is_wrong
+
+END_TOLERANCE_SECONDS = 0.1
+"""By how much a part may go on behind the end of its video without a note: labels are drawn by hand."""
 
 LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
 
@@ -30,6 +34,7 @@ def run_record(prepared: Prepared) -> RunRecord:
             "video_stream": config.video_stream,
             "deinterlace": config.deinterlace,
             "frames_fps": config.frames_fps,
+            "part_edges": config.part_edges,
         }
         | sampling,
         attributes={
@@ -64,11 +69,12 @@ def made_by(prepared: Prepared) -> dict[str, str]:
     }
 
 
-def video_attributes(ended: VideoEnded, padding: Padding) -> dict[str, Any]:
-    """The attributes of one video's group that describe the video."""
+def video_attributes(done: PartDone) -> dict[str, Any]:
+    """The attributes of one video's group that describe the video, and which part of it the group holds."""
+    ended, padding = done.ended, done.padding
     video, info, counts, condition = ended.source, ended.info, ended.counts, ended.condition
-    return {
-        "id": video.id,
+    return done.part.attributes | {
+        "id": done.part.id,
         "source": str(video.path.absolute()),
         "source_size_bytes": counts.size_bytes,
         "source_modified_ns": counts.modified_ns,
@@ -80,7 +86,7 @@ def video_attributes(ended: VideoEnded, padding: Padding) -> dict[str, Any]:
         "interlaced": info.interlaced,
         "frames_expected": -1 if info.frames_expected is None else info.frames_expected,
         "frames_decoded": counts.frames_decoded,
-        "frames_sampled": counts.frames_sampled,
+        "frames_sampled": done.frames,
         "frames_repeated": counts.frames_repeated,
         "frames_padded": padding.frames,
         "rows_copied_in_front": padding.rows_in_front,
@@ -95,8 +101,9 @@ def video_attributes(ended: VideoEnded, padding: Padding) -> dict[str, Any]:
     }
 
 
-def notes(ended: VideoEnded, padding: Padding) -> tuple[str, ...]:
+def notes(done: PartDone) -> tuple[str, ...]:
     """Anything unusual about a video, in words."""
+    ended, padding = done.ended, done.padding
     info, counts, found = ended.info, ended.counts, []
     if info.decoder_reason:
         found.append(f"read by PyAV: {info.decoder_reason}")
@@ -107,4 +114,16 @@ def notes(ended: VideoEnded, padding: Padding) -> tuple[str, ...]:
         found.append(f"{counts.frames_repeated} frames stand for two sampling times (variable frame rate)")
     if padding.frames:
         found.append(f"shorter than one window: the last frame was repeated {padding.frames} times")
+    if beyond := _beyond_the_end(done.part, ended):
+        found.append(beyond)
     return tuple(found)
+
+
+def _beyond_the_end(part: Part, ended: VideoEnded) -> str:
+    counts, fps = ended.counts, ended.info.fps
+    end_seconds = ended.condition.start_seconds + counts.last_seconds + 1 / (fps or 1.0)
+    if part.unit == "frames" and math.inf > part.end > counts.frames_decoded:
+        return f"the part goes on to frame {part.end:g}, the video has {counts.frames_decoded}"
+    if part.unit == "seconds" and math.inf > part.end > end_seconds + END_TOLERANCE_SECONDS:
+        return f"the part goes on to {part.end:g} s, the video ends at {end_seconds:.3f} s"
+    return ""

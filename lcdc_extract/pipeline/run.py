@@ -14,7 +14,7 @@ from lcdc_extract import ops
 from lcdc_extract.config import ExtractConfig
 from lcdc_extract.errors import OutputError
 from lcdc_extract.features import FeatureStore, VideoFailed
-from lcdc_extract.pipeline.engine import Engine, EngineOutput, VideoRows
+from lcdc_extract.pipeline.engine import Engine, EngineOutput, FramesDone
 from lcdc_extract.pipeline.events import (
     Progress,
     Reporter,
@@ -51,10 +51,10 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
     with _disk_errors(config.out), FeatureStore(config.out, run_record(prepared), overwrite=config.overwrite) as store:
         finished = store.finished()
         todo = prepared.unfinished(finished)
-        waiting = {video.id for video in todo}
-        skipped = tuple(video.id for video in prepared.videos if video.id not in waiting)
+        skipped = tuple(part.id for part in prepared.wanted if part.id in finished)
         incomplete_before = tuple(name for name in skipped if finished[name]["incomplete"])
-        report(_started(prepared, len(todo) + len(prepared.refused), len(skipped)))
+        left = len(prepared.wanted) - len(skipped) + len(prepared.refused)
+        report(_started(prepared, left, len(todo) + len(prepared.refused), len(skipped)))
         run = _Run(prepared, report)
         run.refuse(prepared.refused)
         if todo:
@@ -93,7 +93,7 @@ class _Run:
     def work(self, todo: list[VideoSource], store: FeatureStore) -> None:
         """Takes every video of `todo` to a finished part or a failure."""
         config, sampling = self._prepared.config, self._prepared.sampling
-        engine = Engine(self._prepared.extractor())
+        engine = Engine(self._prepared.extractor(), config.part_edges)
         pool = DecoderPool(
             todo,
             self._prepared.reading,
@@ -103,7 +103,9 @@ class _Run:
         with Sink(store, made_by(self._prepared), config.precision) as sink, pool:
             for event in pool:
                 if isinstance(event, VideoOpened):
-                    self._report(VideoStarted(event.source.id, sampled_frames(event.info, sampling)))
+                    frames = [sampled_frames(event.info, sampling, part) for part in event.source.wanted]
+                    expected = None if None in frames else sum(count or 0 for count in frames)
+                    self._report(VideoStarted(event.source.id, expected))
                 self._pass_on(engine.feed(event), sink)
                 self._note(sink.poll())
             self._pass_on(engine.flush(), sink)
@@ -111,7 +113,7 @@ class _Run:
 
     def _pass_on(self, outputs: Iterator[EngineOutput], sink: Sink) -> None:
         for output in outputs:
-            if isinstance(output, VideoRows) and output.frames:
+            if isinstance(output, FramesDone):
                 self.frames += output.frames
                 self._report(Progress(output.video.id, output.frames))
             sink.take(output)
@@ -146,9 +148,10 @@ def _disk_errors(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _started(prepared: Prepared, videos: int, already_finished: int) -> RunStarted:
+def _started(prepared: Prepared, wanted: int, files: int, already_finished: int) -> RunStarted:
     return RunStarted(
-        videos=videos,
+        videos=wanted,
+        files=files,
         already_finished=already_finished,
         weights=prepared.weights.name,
         trained=prepared.weights.info.trained,

@@ -12,9 +12,10 @@ import numpy as np
 
 from lcdc_extract.config import Precision
 from lcdc_extract.features import FeatureStore, PartWriter, VideoFailed
-from lcdc_extract.pipeline.engine import EngineOutput, VideoDone, VideoRestarted, VideoRows
+from lcdc_extract.pipeline.engine import EngineOutput, FramesDone, VideoRestarted
 from lcdc_extract.pipeline.events import VideoFinished
 from lcdc_extract.pipeline.record import notes, video_attributes
+from lcdc_extract.pipeline.underway import PartDone, PartRows
 from lcdc_extract.pipeline.writer import BackgroundWriter
 
 
@@ -49,16 +50,16 @@ class Sink:
         Raises:
             OSError: an earlier write failed.
         """
-        if isinstance(output, VideoRows):
-            if len(output):
-                self._writer.submit(partial(self._write, self._part(output.video.id), output))
-        elif isinstance(output, VideoDone):
-            part = self._part(output.ended.source.id)
+        if isinstance(output, PartRows):
+            self._writer.submit(partial(self._write, self._part(output.part.id), output))
+        elif isinstance(output, PartDone):
+            part = self._part(output.part.id)
             self._writer.submit(partial(self._finish, part, output))
-            del self._parts[output.ended.source.id]
+            del self._parts[output.part.id]
         elif isinstance(output, VideoRestarted):
-            self._writer.submit(partial(self._discard, self._parts.pop(output.video.id, None)))
-        else:
+            for wanted in output.video.wanted:
+                self._writer.submit(partial(self._discard, self._parts.pop(wanted.id, None)))
+        elif not isinstance(output, FramesDone):
             self._writer.submit(partial(self._discard, self._parts.pop(output.id, None), output))
 
     def poll(self) -> Iterator[VideoFinished | VideoFailed]:
@@ -89,7 +90,7 @@ class Sink:
 
     # What follows runs in the writer's thread.
 
-    def _write(self, part: _Part, rows: VideoRows) -> None:
+    def _write(self, part: _Part, rows: PartRows) -> None:
         features = rows.features.float().cpu().numpy()  # waits for the GPU here, not in the thread that feeds it
         part.finite = part.finite and bool(np.isfinite(features).all())
         part.file.append(
@@ -102,15 +103,14 @@ class Sink:
             }
         )
 
-    def _finish(self, part: _Part, done: VideoDone) -> None:
+    def _finish(self, part: _Part, done: PartDone) -> None:
         video, padding = done.ended.source, done.padding
         if not part.finite:
-            self._discard(part, VideoFailed(video.id, str(video.path), self._why_not_finite()))
+            self._discard(part, VideoFailed(done.part.id, str(video.path), self._why_not_finite()))
             return
-        attributes = video_attributes(done.ended, padding) | self._made_by
-        rows = part.file.finish(attributes, padding.rows_in_front, padding.rows_behind)
-        frames, incomplete = done.ended.counts.frames_sampled, done.ended.condition.incomplete
-        self._over.put(VideoFinished(video.id, rows, frames, notes(done.ended, padding), incomplete))
+        rows = part.file.finish(video_attributes(done) | self._made_by, padding.rows_in_front, padding.rows_behind)
+        incomplete = done.ended.condition.incomplete
+        self._over.put(VideoFinished(done.part.id, rows, done.frames, notes(done), incomplete, video.id))
 
     def _discard(self, part: _Part | None, failed: VideoFailed | None = None) -> None:
         if part is not None:

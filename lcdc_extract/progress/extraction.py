@@ -47,9 +47,10 @@ def describe_start(event: RunStarted) -> str:
     frames = f"{event.fps:g} frames/s" if event.fps is not None else f"every {_ordinal(event.frame_step)}frame"
     rows = f", a row for every {_ordinal(event.stride)}of those" if event.stride > 1 else ""
     skipped = f", {event.already_finished} already finished" if event.already_finished else ""
+    videos = "videos" if event.files == event.videos else f"videos and parts, of {event.files} files"
     return (
-        f"{event.videos} videos{skipped}; {frames}{rows}; weights {event.weights}, {event.device}, {event.precision}, "
-        f"operator {event.operator}"
+        f"{event.videos} {videos}{skipped}; {frames}{rows}; weights {event.weights}, {event.device}, "
+        f"{event.precision}, operator {event.operator}"
     )
 
 
@@ -73,13 +74,13 @@ class _Totals:
     """Frames done and still expected, by video and over all; grows exact as videos are opened."""
 
     def __init__(self) -> None:
-        self.videos = self.over = self.frames = 0
+        self.videos = self.files = self.over = self.frames = 0
         self.expected: dict[str, int] = {}
         self.done: dict[str, int] = {}
 
     def take(self, event: Event) -> None:
         if isinstance(event, RunStarted):
-            self.videos = event.videos
+            self.videos, self.files = event.videos, event.files
         elif isinstance(event, VideoStarted):
             self.frames -= self.done.get(event.id, 0)  # another decoder begins anew
             self.expected[event.id], self.done[event.id] = event.frames_expected or 0, 0
@@ -88,13 +89,15 @@ class _Totals:
             self.done[event.id] += event.frames
         elif isinstance(event, VideoFinished | VideoFailed):
             self.over += 1
-            self.expected[event.id] = self.done.pop(event.id, 0)
+            video = (isinstance(event, VideoFinished) and event.video) or event.id
+            if video in self.done or video not in self.expected:  # the first of its parts, or it could not be opened
+                self.expected[video] = self.done.pop(video, 0)
 
     @property
     def total(self) -> int:
         """Frames of all videos; those not opened yet count as the mean of the others."""
         known = sum(self.expected.values())
-        return round(known * self.videos / len(self.expected)) if self.expected else 0
+        return round(known * max(self.files / len(self.expected), 1)) if self.expected else 0
 
 
 class Bars:

@@ -14,18 +14,21 @@ from lcdc_extract.video.events import (
     VideoInfo,
     VideoOpened,
 )
+from lcdc_extract.video.parts import PART_ATTRIBUTES, Part
 from lcdc_extract.video.picture_files import holds_pictures
 from lcdc_extract.video.pool import DecoderPool, probe
 from lcdc_extract.video.reading import Reading
 from lcdc_extract.video.sampling import check_rate
 
 __all__ = [
+    "PART_ATTRIBUTES",
     "Condition",
     "Counts",
     "DecoderPool",
     "DecodingFailed",
     "Found",
     "FrameChunk",
+    "Part",
     "Reading",
     "RefusedVideo",
     "VideoEnded",

@@ -94,6 +94,8 @@ class Child:
             filled.index,
             filled.pts_seconds,
             filled.damaged,
+            place=filled.place,
+            start_seconds=filled.start_seconds,
             on_release=partial(self._release, ring, filled.slot),
         )
 

@@ -72,4 +72,4 @@ class OpenVideo(Protocol):
         """
 
     def condition(self) -> Condition:
-        """What is known at the end of `frames`."""
+        """What is known at the end of `frames`; `start_seconds` is from the first frame on."""

@@ -27,6 +27,7 @@ from lcdc_extract.video.decoders import (
 )
 from lcdc_extract.video.events import Counts
 from lcdc_extract.video.messages import BEAT_SECONDS, SLOTS, Beat, Ended, Filled, Job, Opened, Restarted, Ring
+from lcdc_extract.video.parts import Needed
 from lcdc_extract.video.sampling import FrameSelector, check_rate
 
 _LOG_BYTES = 1 << 20
@@ -94,16 +95,18 @@ class _Decoding:
         return self._run(open_av(self._footage, reading))
 
     def _run(self, video: OpenVideo) -> Ended:
-        self._chunk = _Chunk()
+        self._video, self._chunk = video, _Chunk()
         self._decoded = self._sampled = self._repeated = self._damaged = 0
+        self._last_seconds = 0.0
         reading, before = self._job.reading, None
+        self._needed = Needed(self._job.parts, see_beyond=reading.part_edges == "see")
         selector = FrameSelector(reading.frame_step, reading.fps, reading.longest_gap_seconds)
         for frame in video.frames():
             count = selector.feed(frame.pts_seconds)
             if before is not None:
                 self._sample(before, count)
             before = frame
-            self._decoded += 1
+            self._decoded, self._last_seconds = self._decoded + 1, frame.pts_seconds
             self._damaged += frame.damaged
             self._voice.beat(self._decoded)
         if before is not None:
@@ -115,32 +118,35 @@ class _Decoding:
         return Ended(self._counts(), condition)
 
     def _sample(self, frame: DecodedFrame, count: int) -> None:
-        height, width, _ = frame.rgb.shape
         for _ in range(count):
-            if (height, width) != self._chunk.size:
-                self._flush()
-                self._chunk = _Chunk((height, width))
-            if not self._chunk.index:
-                self._wait_for_slot()
-            room = self._ring.room(height, width)
-            if not room:
-                raise VideoError(too_large(self._footage, frame))
-            self._ring.frames(self._free[0], room, height, width)[len(self._chunk.index)] = frame.rgb
-            self._chunk.add(frame)
-            if len(self._chunk.index) == room:
-                self._flush()
+            start_seconds = self._video.condition().start_seconds
+            for place, needed in self._needed.take(frame, start_seconds):
+                self._send(place, needed, start_seconds)
         self._sampled += count
         self._repeated += max(0, count - 1)
+
+    def _send(self, place: int, frame: DecodedFrame, start_seconds: float) -> None:
+        height, width, _ = frame.rgb.shape
+        if not self._chunk.goes_on_with(place, height, width):
+            self._flush()
+            self._chunk = _Chunk(place, height, width, start_seconds)
+            self._wait_for_slot()
+        room = self._ring.room(height, width)
+        if not room:
+            raise VideoError(too_large(self._footage, frame))
+        self._ring.frames(self._free[0], room, height, width)[len(self._chunk)] = frame.rgb
+        self._chunk.add(frame)
+        if len(self._chunk) == room:
+            self._flush()
 
     def _wait_for_slot(self) -> None:
         while not self._free or self._connection.poll():
             self._free.append(self._connection.recv().slot)
 
     def _flush(self) -> None:
-        chunk = self._chunk
-        if chunk.index:
-            self._voice.say(chunk.filled(self._free.popleft(), self._decoded))
-        self._chunk = _Chunk(chunk.size)
+        if len(self._chunk):
+            self._voice.say(self._chunk.filled(self._free.popleft(), self._decoded))
+        self._chunk = _Chunk()
 
     def _counts(self) -> Counts:
         path = self._footage.path
@@ -150,6 +156,7 @@ class _Decoding:
             frames_sampled=self._sampled,
             frames_repeated=self._repeated,
             frames_damaged=self._damaged,
+            last_seconds=self._last_seconds,
             size_bytes=stamp.size_bytes,
             modified_ns=stamp.modified_ns,
             sha256=sha256,
@@ -157,24 +164,34 @@ class _Decoding:
 
 
 class _Chunk:
-    """What is known of the frames in a slot that is being filled; all have one size."""
+    """What is known of the frames in a slot that is being filled: they follow one another, and have one size."""
 
-    def __init__(self, size: tuple[int, int] = (0, 0)) -> None:
-        self.size = size
-        self.index: list[int] = []
+    def __init__(self, place: int = 0, height: int = 0, width: int = 0, start_seconds: float = 0.0) -> None:
+        self._place, self._height, self._width, self._start_seconds = place, height, width, start_seconds
+        self._index: list[int] = []
         self._seconds: list[float] = []
         self._damaged: list[bool] = []
 
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def goes_on_with(self, place: int, height: int, width: int) -> bool:
+        following = self._place + len(self)
+        return len(self) > 0 and (place, height, width) == (following, self._height, self._width)
+
     def add(self, frame: DecodedFrame) -> None:
-        self.index.append(frame.index)
+        self._index.append(frame.index)
         self._seconds.append(frame.pts_seconds)
         self._damaged.append(frame.damaged)
 
     def filled(self, slot: int, frames_decoded: int) -> Filled:
         return Filled(
             slot,
-            *self.size,
-            np.array(self.index, np.int64),
+            self._place,
+            self._start_seconds,
+            self._height,
+            self._width,
+            np.array(self._index, np.int64),
             np.array(self._seconds, np.float64),
             np.array(self._damaged, np.bool_),
             frames_decoded,

@@ -47,12 +47,16 @@ class VideoOpened:
 class FrameChunk:
     """Consecutive sampled frames of one video, in memory shared with the decoder.
 
+    Of a video that is wanted in parts, frames that no part needs are left out between two chunks.
+
     Attributes:
         source: the video.
         rgb: uint8 (T, H, W, 3). Valid until `release`.
         index: int64 (T,), the decoded frame each one is, counted from 0; never falls.
         pts_seconds: float64 (T,), presentation times, counted from the video's first frame.
         damaged: bool (T,), whether a frame, or one it was made from, is damaged.
+        place: of the first of these frames among all sampled ones, from 0.
+        start_seconds: where the video's first frame is on the clock that players show.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class FrameChunk:
         pts_seconds: npt.NDArray[np.float64],
         damaged: npt.NDArray[np.bool_],
         *,
+        place: int = 0,
+        start_seconds: float = 0.0,
         on_release: Callable[[], None] | None = None,
     ) -> None:
         """Checks that the arrays fit together.
@@ -86,6 +92,8 @@ class FrameChunk:
         self.index = index
         self.pts_seconds = pts_seconds
         self.damaged = damaged
+        self.place = place
+        self.start_seconds = start_seconds
         self._on_release = on_release
 
     def __len__(self) -> int:
@@ -109,6 +117,8 @@ class Counts:
     """Samples that show the same decoded frame as the one before (only with `fps`, at variable frame rate)."""
     frames_damaged: int
     """Decoded frames that are damaged, or were made from such."""
+    last_seconds: float
+    """When the last decoded frame is shown, after the first."""
     size_bytes: int
     modified_ns: int
     """The file's modification time, in nanoseconds since 1970."""

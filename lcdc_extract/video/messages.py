@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lcdc_extract.video.decoded import Condition
 from lcdc_extract.video.events import Counts, VideoInfo
+from lcdc_extract.video.parts import Part
 from lcdc_extract.video.reading import Reading
 
 SLOTS = 3
@@ -33,6 +34,8 @@ class Job:
 
     path: str
     reading: Reading
+    parts: tuple[Part, ...] = ()
+    """What is wanted of it; everything where there are none."""
     only_probe: bool = False
     distrust: str = ""
     """Why decord is not to be tried again, in words."""
@@ -61,9 +64,12 @@ class Restarted:
 
 @dataclass(frozen=True)
 class Filled:
-    """Child to parent: a slot holds the next sampled frames."""
+    """Child to parent: a slot holds the next sampled frames that are needed."""
 
     slot: int
+    place: int
+    """Of the first of them among all sampled frames; the others follow it."""
+    start_seconds: float
     height: int
     width: int
     index: npt.NDArray[np.int64]

@@ -184,7 +184,7 @@ class DecoderPool:
         if self._sources:
             source = self._sources.popleft()
             path, distrust = os.path.abspath(source.path), self._distrust.get(source, "")
-            child.start(source, Job(path, self._reading, self._only_probe, distrust))
+            child.start(source, Job(path, self._reading, source.parts, self._only_probe, distrust))
         else:
             self._dismiss(child)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lcdc_extract.config import Decoder, OnDamage, check_choice, check_positive, check_whole
+from lcdc_extract.config import Decoder, OnDamage, PartEdges, check_choice, check_positive, check_whole
 from lcdc_extract.errors import ConfigError
 
 
@@ -26,6 +26,8 @@ class Reading:
     """Number of a stream among the video streams, from 0; None takes the one ffmpeg would."""
     deinterlace: bool = False
     """Whether interlaced pictures go through ffmpeg's bwdif."""
+    part_edges: PartEdges = "see"
+    """Where parts of videos begin and end, windows "see" the frames beyond, or "clamp" as at the ends of a video."""
     longest_gap_seconds: float = 60.0
     """With `fps`: for how long one frame may stand in, where the video has none."""
 
@@ -33,6 +35,7 @@ class Reading:
         check_whole("frame_step", self.frame_step, 1)
         check_choice("decoder", self.decoder, Decoder)
         check_choice("on_damage", self.on_damage, OnDamage)
+        check_choice("part_edges", self.part_edges, PartEdges)
         check_positive("longest_gap_seconds", self.longest_gap_seconds)
         for name in ("fps", "frames_fps"):
             if getattr(self, name) is not None:

@@ -12,7 +12,7 @@ import pytest
 from lcdc_extract.pipeline import Progress, RunStarted, RunSummary, VideoFailed, VideoFinished, VideoStarted
 from lcdc_extract.progress import extraction as progress
 
-STARTED = RunStarted(2, 1, "w", False, "cpu", "float32", "reference", 5, None, 2)
+STARTED = RunStarted(2, 2, 1, "w", False, "cpu", "float32", "reference", 5, None, 2)
 FINISHED = VideoFinished("a", 10, 20, ("the last frame was repeated",))
 EVENTS = [
     STARTED,
