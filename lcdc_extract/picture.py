@@ -21,9 +21,11 @@ from lcdc_extract.features.reader import VideoFeatures
 from lcdc_extract.files import sha256_of
 from lcdc_extract.plots import ClassProbabilities, Thumbnails, VideoPicture
 from lcdc_extract.video import (
+    PART_ATTRIBUTES,
     DecoderPool,
     DecodingFailed,
     FrameChunk,
+    Part,
     Reading,
     VideoEnded,
     VideoOpened,
@@ -80,7 +82,7 @@ def video_picture(
         seconds=video.time_seconds,
         similarity=self_similarity(video.features[::every]),
         similarity_seconds=video.time_seconds[::every],
-        thumbnails=read_thumbnails(source, video.attributes) if source else None,
+        thumbnails=read_thumbnails(source, video) if source else None,
         probabilities=classifier.probabilities(video.features) if classifier else None,
     )
 
@@ -150,19 +152,18 @@ def find_source(attributes: Mapping[str, Any], source: Path | None = None) -> Pa
     return path
 
 
-def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_THUMBNAILS) -> Thumbnails:
-    """Frames 0, n, 2n, ... of a video, with the smallest n that gives no more than `most`.
+def read_thumbnails(path: Path, video: VideoFeatures, most: int = MOST_THUMBNAILS) -> Thumbnails:
+    """Frames 0, n, 2n, ... of a video, or of the part of it, with the smallest n that gives no more than `most`.
 
-    The decoder is the one that read the video for its features. It reads all of it: neither decoder seeks reliably.
+    They are read as they were for the features, from the beginning of the file: neither decoder seeks reliably.
 
     Raises:
         VideoError: the file cannot be decoded, or is not the one that was extracted.
     """
-    every = -(-int(attributes["frames_decoded"]) // most)
     chunks: list[npt.NDArray[np.uint8]] = []
     seconds: list[npt.NDArray[np.float64]] = []
-    reading = Reading(frame_step=every, frames_fps=attributes.get("frames_per_second") or None)
-    with DecoderPool([VideoSource(id=path.stem, path=path)], reading) as pool:
+    wanted, reading = _as_read(path, video, most)
+    with DecoderPool([wanted], reading) as pool:
         for event in pool:
             if isinstance(event, DecodingFailed):
                 raise VideoError(f"{path}: {event.reason}. `frames=False` draws the picture without frames.")
@@ -172,9 +173,25 @@ def read_thumbnails(path: Path, attributes: Mapping[str, Any], most: int = MOST_
                 chunks.append(event.rgb.copy())
                 seconds.append(event.pts_seconds)
                 event.release()
-            if isinstance(event, VideoEnded) and event.counts.sha256 != attributes["source_sha256"]:
-                raise _another_video(path, attributes)
+            if isinstance(event, VideoEnded) and event.counts.sha256 != video.attributes["source_sha256"]:
+                raise _another_video(path, video.attributes)
     return Thumbnails(np.concatenate(chunks), np.concatenate(seconds))
+
+
+def _as_read(path: Path, video: VideoFeatures, most: int) -> tuple[VideoSource, Reading]:
+    """What to read, and how, for at most so many frames of what a feature file holds of a video."""
+    attributes, index = video.attributes, video.frame_index
+    part = Part(path.stem, *(attributes[name] for name in PART_ATTRIBUTES if name in attributes))
+    frames = int(attributes["frames_decoded"]) if part.is_whole else int(index[-1] - index[0]) + 1
+    config = json.loads(attributes["config"])
+    reading = Reading(
+        frame_step=-(-frames // most),
+        video_stream=config["video_stream"],
+        deinterlace=config["deinterlace"],
+        frames_fps=attributes["frames_per_second"] or None,
+        part_edges="clamp",
+    )
+    return VideoSource(path.stem, path, () if part.is_whole else (part,)), reading
 
 
 def _weights_file(name: str) -> Path | None:

@@ -101,14 +101,28 @@ def test_class_probabilities_are_those_of_the_class_layer(two_videos: Path, clas
     np.testing.assert_allclose(found.values, softmax(scores, axis=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("decoder", ["decord", "av"])
+def features_of(clip: Path, frames: int, first: int = 0, **attributes: Any) -> VideoFeatures:
+    """A row for each frame from `first` on, of a clip of 10 frames/s."""
+    index = np.arange(first, frames)
+    config = json.dumps({"video_stream": None, "deinterlace": False})
+    attributes |= {"frames_decoded": frames, "frames_per_second": 10.0, "config": config}
+    attributes["source_sha256"] = sha256_of(clip)
+    flags = np.zeros(len(index), np.bool_)
+    return VideoFeatures(np.zeros((len(index), 1024), np.float32), index, index / 10, flags, flags, attributes)
+
+
+def test_thumbnails_of_a_part_are_frames_of_it(tmp_path: Path) -> None:
+    clip = render_clip(tmp_path / "a.mp4", num_frames=41, rate=10)
+    part = features_of(clip, 41, 20, part_start=2.0, part_end=9.0, part_unit="seconds")
+    thumbnails = read_thumbnails(clip, part)
+    assert [read_number(picture) for picture in thumbnails.rgb] == [21, 24, 27, 30, 33, 36, 39]
+    np.testing.assert_allclose(thumbnails.seconds, [2.1, 2.4, 2.7, 3.0, 3.3, 3.6, 3.9], atol=1e-6)
+
+
 @pytest.mark.parametrize(("frames", "numbers"), [(3, [0, 1, 2]), (8, list(range(8))), (41, [0, 6, 12, 18, 24, 30, 36])])
-def test_thumbnails_are_the_frames_of_their_times(
-    tmp_path: Path, decoder: str, frames: int, numbers: list[int]
-) -> None:
+def test_thumbnails_are_the_frames_of_their_times(tmp_path: Path, frames: int, numbers: list[int]) -> None:
     clip = render_clip(tmp_path / "a.mp4", num_frames=frames, rate=10)
-    attributes = {"frames_decoded": frames, "decoder": f"{decoder} 1.0", "source_sha256": sha256_of(clip)}
-    thumbnails = read_thumbnails(clip, attributes)
+    thumbnails = read_thumbnails(clip, features_of(clip, frames))
     assert thumbnails.rgb.shape == (len(numbers), 48, 64, 3)
     assert [read_number(picture) for picture in thumbnails.rgb] == numbers
     np.testing.assert_allclose(thumbnails.seconds, np.array(numbers) / 10, atol=1e-6)

@@ -168,3 +168,34 @@ def test_the_full_network_from_pixels() -> None:
         windows = [pixels[frames_of_window(frame, 20, "clamp")] for frame in (0, 9, 18)]
         expected = network(torch.stack(windows))
     assert relative_l2(rows.features[[0, 3, 6]], expected) < 1e-5
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    total=st.integers(16, 70),
+    first=st.integers(0, 60),
+    stride=st.integers(1, 7),
+    edges=st.sampled_from(["clamp", "repeat-frame"]),
+    goes_on_before=st.booleans(),
+)
+def test_a_stretch_of_a_video(total: int, first: int, stride: int, edges: str, goes_on_before: bool) -> None:
+    """Rows stand for the same frames as in the whole; where the video goes on, windows do not end at the stretch."""
+    first = min(first, total - 16)
+    sampling, frames = Sampling(stride=stride, edges=edges), random_frames(total)
+    feature_stream = FeatureStream(STREAMING, sampling, first, goes_on_before=goes_on_before)
+    pieces = [feature_stream.push(frames[begin : begin + 9]) for begin in range(first, total, 9)]
+    pieces = [*pieces, feature_stream.finish()[0]]
+    found = torch.cat([rows.features for rows in pieces])
+    begin = first + 8 if goes_on_before else first
+    assert [frame for rows in pieces for frame in rows.frames] == [n for n in range(begin, total) if n % stride == 0]
+    offset = 0 if goes_on_before else first
+    windows = [
+        [offset + place for place in frames_of_window(frame - offset, total - offset, edges)]
+        for frame in range(begin, total)
+        if frame % stride == 0
+    ]
+    if windows:
+        expected = torch.cat(
+            [HEAD(frames.appearance[window][None], frames.offsets[window][None]) for window in windows]
+        )
+        assert relative_l2(found, expected) < 1e-5
