@@ -74,9 +74,10 @@ def test_seconds_are_those_that_players_show() -> None:
 
 def test_a_rounded_limit_is_met() -> None:
     times = np.array([0.3, 0.333333333, 0.4])
-    part = Part("p", 0.3333333, 0.4)
-    assert part.holds(np.arange(3), times).tolist() == [False, True, False]
-    assert Part("q", 0.4, 1).holds(np.arange(3), times).tolist() == [False, False, True]
+    for rounded in (0.3333333, 0.3333334):
+        assert Part("p", rounded, 0.4).holds(np.arange(3), times).tolist() == [False, True, False]
+        assert Part("q", 0, rounded).holds(np.arange(3), times).tolist() == [True, False, False]
+    assert Part("r", 0.4, 1).holds(np.arange(3), times).tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize(
