@@ -105,7 +105,7 @@ def test_without_a_rate_25_count_and_it_is_said(frames: Path) -> None:
         ("jpg", ["-q:v", "2"]),
         ("bmp", []),
         ("tiff", []),
-        ("webp", ["-lossless", "1"]),
+        ("webp", ["-c:v", "libwebp", "-lossless", "1"]),
         ("png", ["-pix_fmt", "gray"]),
         ("png", ["-pix_fmt", "rgb48be"]),
         ("png", ["-pix_fmt", "pal8"]),
