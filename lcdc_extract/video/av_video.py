@@ -14,7 +14,7 @@ from lcdc_extract.video.damage import Damage
 from lcdc_extract.video.decoded import Condition, DecodedFrame
 from lcdc_extract.video.ffmpeg import Complaints, open_file
 from lcdc_extract.video.orientation import Orientation
-from lcdc_extract.video.shown import Changes, orientation_of, shown
+from lcdc_extract.video.shown import Changes, Converter, orientation_of
 
 
 def av_name(deinterlace: bool) -> str:
@@ -49,6 +49,7 @@ class AvVideo:
         self._decoded = 0
         self._start_seconds = 0.0
         self._changes = Changes()
+        self._converter = Converter()
         self._orientation = Orientation()
 
     def frames(self) -> Iterator[DecodedFrame]:
@@ -68,7 +69,8 @@ class AvVideo:
             before = max(clock.at(fate.slot) - first, before)
             self._changes.look_at(picture, self._decoded)
             self._orientation = orientation_of(picture) or self._orientation  # H.264 says it once for many frames
-            yield DecodedFrame(self._decoded, before, shown(picture, self._orientation), fate.damaged)
+            rgb = self._orientation.apply(self._converter.rgb(picture))
+            yield DecodedFrame(self._decoded, before, rgb, fate.damaged)
             self._decoded += 1
         if not self._decoded:
             raise VideoError(f"no frame could be decoded ({'; '.join(self._damage.complaints)}). Copy the file again")

@@ -45,8 +45,16 @@ def doubts(container: Container) -> str | None:
         (container.codec not in CODECS, f"the codec is {container.codec}"),
         (container.format not in FORMATS, f"the container is {container.format}"),
         (container.pixel_format not in PIXEL_FORMATS, f"the pixel format is {container.pixel_format}"),
+        (_cuts_colours(container), f"{container.width}x{container.height} is no whole number of its colours' pixels"),
     )
     return why_not(container) or next((text for doubtful, text in reasons if doubtful), None)
+
+
+def _cuts_colours(container: Container) -> bool:
+    """Whether colours have half the resolution of an odd size, which decord makes RGB of in another way."""
+    halves_height = "420" in container.pixel_format
+    halves_width = halves_height or "422" in container.pixel_format
+    return (halves_width and container.width % 2 == 1) or (halves_height and container.height % 2 == 1)
 
 
 def why_not(container: Container) -> str | None:

@@ -19,7 +19,7 @@ from lcdc_extract.video.orientation import Orientation
 from lcdc_extract.video.picture_files import BrokenMemberError, open_pictures
 from lcdc_extract.video.printing import printable
 from lcdc_extract.video.shortage import in_words
-from lcdc_extract.video.shown import Changes, orientation_of, shown
+from lcdc_extract.video.shown import Changes, Converter, orientation_of
 
 USUAL_FPS = 25.0
 """Pictures a second where nobody says: ffmpeg's image2 counts so."""
@@ -105,6 +105,7 @@ class PictureVideo:
         self._lost = sequence.missing
         self._complaints: list[str] = []
         self._changes = Changes()
+        self._converter = Converter()
 
     def frames(self) -> Iterator[DecodedFrame]:
         """Every picture that can be decoded, in the order of the numbers; times keep the gaps.
@@ -126,7 +127,7 @@ class PictureVideo:
                     self._start_seconds = (first - pictures[0].number) / self._sequence.fps
                 self._changes.look_at(decoded, index)
                 seconds = (picture.number - first) / self._sequence.fps
-                yield DecodedFrame(index, seconds, _upright(decoded), damaged=complaint is not None)
+                yield DecodedFrame(index, seconds, _upright(decoded, self._converter), damaged=complaint is not None)
                 index += 1
         if not index:
             raise VideoError(_none_decoded(len(pictures), self._complaints))
@@ -151,14 +152,14 @@ def _first(pictures: Sequence[Picture], on_picture: Callable[[], None]) -> Any:
     for picture in pictures:
         decoded, complaint = _decode(picture)
         if decoded is not None:
-            return _upright(decoded)
+            return _upright(decoded, Converter())
         complaints.append(complaint or "")
         on_picture()
     raise VideoError(_none_decoded(len(pictures), complaints[:MOST_LINES]))
 
 
-def _upright(decoded: Any) -> Any:
-    return shown(decoded, orientation_of(decoded) or Orientation())
+def _upright(decoded: Any, converter: Converter) -> Any:
+    return (orientation_of(decoded) or Orientation()).apply(converter.rgb(decoded))
 
 
 def _decode(picture: Picture) -> tuple[Any, str | None]:

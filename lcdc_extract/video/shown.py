@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import Type
@@ -15,9 +17,33 @@ _MOST_CHANGES = 3
 """Told one by one."""
 
 
-def shown(picture: Any, orientation: Orientation) -> npt.NDArray[np.uint8]:
-    """uint8 (H, W, 3) as shown, converted as ffmpeg's own scale filter does."""
-    return orientation.apply(picture.reformat(format="rgb24", interpolation="BICUBIC").to_ndarray())
+class Converter:
+    """Makes RGB of pictures by ffmpeg's scale filter, as the ffmpeg program does.
+
+    PyAV's own conversion differs from it for more than 8 bits, interlaced pictures and odd sizes, and is farther from
+    the colours that were encoded: docs/decoding.md.
+    """
+
+    def __init__(self) -> None:
+        self._kind: tuple[Any, ...] = ()
+        self._graph: Any = None
+
+    def rgb(self, picture: Any) -> npt.NDArray[np.uint8]:
+        """uint8 (H, W, 3), not turned."""
+        kind = (picture.width, picture.height, picture.format.name)
+        if kind != self._kind:
+            self._kind, self._graph = kind, _to_rgb(picture)
+        self._graph.push(picture)
+        rgb: npt.NDArray[np.uint8] = self._graph.pull().to_ndarray()
+        return rgb
+
+
+def _to_rgb(picture: Any) -> Any:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(template=picture, time_base=picture.time_base or Fraction(1, 1000))
+    scale = graph.add("scale", f"{picture.width}:{picture.height}:flags=bicubic")
+    graph.link_nodes(source, scale, graph.add("format", "rgb24"), graph.add("buffersink")).configure()
+    return graph
 
 
 def orientation_of(picture: Any) -> Orientation | None:
