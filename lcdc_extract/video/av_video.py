@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import av
 
 from lcdc_extract.errors import VideoError
-from lcdc_extract.video.container import NUM_THREADS, Container, choose_stream
+from lcdc_extract.video.container import NUM_THREADS, Container, choose_stream, holds_frame
 from lcdc_extract.video.damage import Damage
 from lcdc_extract.video.decoded import Condition, DecodedFrame
 from lcdc_extract.video.ffmpeg import Complaints, open_file
@@ -125,7 +125,7 @@ class AvVideo:
             except av.FFmpegError as error:
                 complaints.add(f"{file.format.name}: {error.strerror}")
                 break
-            if packet.size:
+            if holds_frame(packet):
                 packet.opaque = _Tag(shown)
                 shown += number not in self._container.hidden
                 number += 1

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lcdc_extract.video.discovery import VideoSource
 from lcdc_extract.video.events import FrameChunk, VideoInfo
-from lcdc_extract.video.messages import SLOTS, Filled, Free, Job, Ring
+from lcdc_extract.video.messages import SLOTS, Filled, Free, Job, Memory, Opened, Ring
 
 _LOG_TAIL_BYTES = 2000
 _PACKAGE_PARENT = str(Path(__file__).parents[2])
@@ -63,18 +63,20 @@ class Child:
             self.frames_decoded, self.waited_seconds = 0, 0.0
             self._send(job)
 
-    def share_memory(self, info: VideoInfo) -> None:
-        """Gives the child, which has opened its video, memory for frames of this size.
+    def share_memory(self, opened: Opened) -> None:
+        """Gives the child, which has opened its video, memory for its frames, in place of any it had.
 
         Raises:
             OSError: there is not enough.
         """
-        self.info = info
-        descriptor = Ring.reserve(info.height, info.width)
+        self.info = opened.info
+        descriptor = Ring.reserve(opened.height, opened.width)
         try:
-            ring = Ring(descriptor, info.height, info.width)
-            send_handle(self.connection, descriptor, self.pid)
-            self._ring = ring
+            ring = Ring(descriptor, opened.height, opened.width)
+            with self._lock:
+                self._ring, self._slots_in_use = ring, 0
+                self._send(Memory())
+                send_handle(self.connection, descriptor, self.pid)
         except ConnectionError:
             pass  # it died; the next receive tells
         finally:
@@ -136,7 +138,7 @@ class Child:
                 self.waited_seconds = 0.0
                 self._send(Free(slot))
 
-    def _send(self, message: Job | Free) -> None:
+    def _send(self, message: Job | Free | Memory) -> None:
         with contextlib.suppress(ConnectionError):  # it died; the next receive tells
             self.connection.send(message)
 

@@ -43,6 +43,7 @@ class Clock:
         interval_seconds: the median distance of two frames.
         tells_when_shown: whether every packet does.
         restarts: slots at which the file's clock steps back.
+        leaps: slots at which it leaps forward by more than `LONG_GAP_SECONDS`.
         notes: steps back and long jumps forward, in words.
     """
 
@@ -63,7 +64,7 @@ class Clock:
         self._slot_of, ticks = self._in_order(ticks, starts, interval_ticks)
         self.seconds = ticks * float(time_base.numerator) / float(time_base.denominator)
         self.interval_seconds = interval_ticks * float(time_base)
-        self._note_gaps()
+        self.leaps = self._note_leaps()
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -105,10 +106,11 @@ class Clock:
                 )
         return slot_of, times
 
-    def _note_gaps(self) -> None:
-        for place in np.flatnonzero(np.diff(self.seconds) > max(LONG_GAP_SECONDS, 2 * self.interval_seconds)):
-            gap = self.seconds[place + 1] - self.seconds[place]
-            self.notes.append(f"frame {place + 1} comes {gap:.1f} s after the one before")
+    def _note_leaps(self) -> tuple[int, ...]:
+        gaps = np.diff(self.seconds)
+        places = np.flatnonzero(gaps > max(LONG_GAP_SECONDS, 2 * self.interval_seconds))
+        self.notes += [f"frame {place + 1} comes {gaps[place]:.1f} s after the one before" for place in places]
+        return tuple(int(place) + 1 for place in places)
 
 
 def _ticks_of(stamps: Sequence[Stamp], shown: bool, default_ticks: float) -> tuple[npt.NDArray[np.float64], list[int]]:

@@ -33,6 +33,9 @@ _JOINT_PACKETS = 4
 """Where files were joined, MPEG-TS calls one of the packets ahead of the joint damaged, because its counters jump. If
 it really is, its decoder complains."""
 
+_THEORA_HEADER = 0x80
+"""Theora specification, 6.1: the first bit of a packet that is no frame."""
+
 _MOST_FRAMES_IN_A_RATE = 1000.0
 
 
@@ -129,6 +132,7 @@ class _Survey:
         self._hidden: set[int] = set()
         self._corrupt: set[int] = set()
         self._last_dts = 0
+        self._frame_bytes = 0
         self._end_seconds = 0.0
         self._faults: list[str] = []
 
@@ -140,7 +144,7 @@ class _Survey:
         tick = packet.dts if packet.pts is None else packet.pts
         if tick is not None:
             self._end_seconds = max(self._end_seconds, float((tick + (packet.duration or 0)) * packet.time_base))
-        if packet.stream_index != self._stream.index:
+        if packet.stream_index != self._stream.index or not holds_frame(packet):
             return
         if packet.is_corrupt:
             self._corrupt.add(len(self._stamps))
@@ -149,6 +153,7 @@ class _Survey:
         else:
             self._stamps.append(Stamp(packet.pts, packet.dts))
         self._packets += 1
+        self._frame_bytes = self._frame_bytes or packet.size
         self._last_dts = max(self._last_dts, packet.dts or 0)
         if self._first is None:
             self._decode(packet)
@@ -164,7 +169,7 @@ class _Survey:
         height, width = reversed(size) if orientation.transposed else size
         fps = _known_rate(stream.average_rate) or _known_rate(stream.guessed_rate)
         clock = Clock(self._stamps, stream.time_base, fps)
-        joints = {place - back for place in clock.restarts for back in range(_JOINT_PACKETS)}
+        joints = {place - back for place in (*clock.restarts, *clock.leaps) for back in range(_JOINT_PACKETS)}
         corrupt = frozenset(self._corrupt - joints)
         return Container(
             path=path,
@@ -205,7 +210,13 @@ class _Survey:
                 return (
                     f"the header announces {file.duration / av.time_base:.2f} s, the file ends {missing:.2f} s sooner"
                 )
-        return missing_end(path, file.format.name)
+        return missing_end(path, file.format.name, self._frame_bytes)
+
+
+def holds_frame(packet: Any) -> bool:
+    """Whether a packet of the video stream is that of a frame: joined Ogg files repeat the three headers of Theora."""
+    is_header = packet.stream.codec_context.name == "theora" and packet.size and bytes(packet)[0] & _THEORA_HEADER
+    return packet.size > 0 and not is_header
 
 
 def _packets(file: Any, complaints: Complaints) -> Iterator[Any]:
@@ -272,4 +283,7 @@ def _nothing_decoded(packets: int, stream: Any, faults: list[str]) -> str:
     if not packets:
         return "the video stream is empty: no packet of it is in the file. Copy it again"
     why = f" ({faults[0]})" if faults else ""
-    return f"no frame could be decoded from {packets} packets of {stream.codec_context.name}{why}. Copy the file again"
+    return (
+        f"no frame could be decoded from {packets} packets of {stream.codec_context.name}{why}: the file is damaged, or "
+        "of a kind that PyAV's ffmpeg does not know. Copy it again, or convert it with a program that plays it"
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from lcdc_extract.errors import VideoError
 from lcdc_extract.video.av_video import AvVideo, av_name
 from lcdc_extract.video.container import Container, read_container
-from lcdc_extract.video.decoded import Condition, DecodedFrame, OpenVideo, what_is_wrong
+from lcdc_extract.video.decoded import Condition, OpenVideo, what_is_wrong
 from lcdc_extract.video.decord_video import DecordVideo, decord_name, doubts, why_not
 from lcdc_extract.video.events import VideoInfo
 from lcdc_extract.video.picture_files import holds_pictures
@@ -113,16 +113,6 @@ def damaged_video(footage: Footage, condition: Condition, frames_damaged: int) -
     missing = footage.missing_where if isinstance(footage, PictureSequence) else ()
     wrong = "; ".join([what_is_wrong(condition, frames_damaged), *missing])
     return f"{wrong}. Copy it again, or keep what can be decoded, marked row by row: `on_damage='mark'`"
-
-
-def too_large(footage: Footage, frame: DecodedFrame) -> str:
-    """Why a video fails whose frames grow beyond the memory that was set aside for them."""
-    height, width, _ = frame.rgb.shape
-    size = f"{footage.width}x{footage.height}"
-    return (
-        f"the frame size grows from {size} to {width}x{height} at frame {frame.index}, more than the memory set aside; "
-        f"convert it first: ffmpeg -i IN -vf scale={width}:{height} OUT.mp4"
-    )
 
 
 def _deinterlaces(container: Container, reading: Reading) -> bool:

@@ -23,10 +23,9 @@ from lcdc_extract.video.decoders import (
     open_av,
     open_decord,
     open_footage,
-    too_large,
 )
 from lcdc_extract.video.events import Counts
-from lcdc_extract.video.messages import BEAT_SECONDS, SLOTS, Beat, Ended, Filled, Job, Opened, Restarted, Ring
+from lcdc_extract.video.messages import BEAT_SECONDS, SLOTS, Beat, Ended, Filled, Job, Memory, Opened, Ring
 from lcdc_extract.video.parts import Needed
 from lcdc_extract.video.sampling import FrameSelector, check_rate
 
@@ -36,16 +35,51 @@ _LOG_BYTES = 1 << 20
 def decode(job: Job, connection: Connection) -> None:
     """Opens a video, and unless that was all, sends its frames.
 
+    Where decord fails and PyAV may take over, or frames outgrow the memory, decoding begins anew.
+
     Raises:
         VideoError: it cannot be decoded, or not to its end.
     """
-    voice = _Voice(connection)
-    footage = open_footage(Path(job.path), job.reading, partial(voice.beat, 0))
+    voice, reading, distrust = _Voice(connection), job.reading, job.distrust
+    footage = open_footage(Path(job.path), reading, partial(voice.beat, 0))
     if not job.only_probe:
-        check_rate(job.reading.fps, footage.nominal_fps)
-    voice.say(Opened(describe(footage, job.reading, job.distrust)))
-    if not job.only_probe:
-        voice.say(_Decoding(job, footage, connection, voice).run())
+        check_rate(reading.fps, footage.nominal_fps)
+    height, width = footage.height, footage.width
+    while True:
+        voice.say(Opened(describe(footage, reading, distrust), height, width))
+        if job.only_probe:
+            return
+        decoding = _Decoding(job, footage, _receive_memory(connection, height, width), connection, voice)
+        by_decord = chooses_decord(footage, reading, distrust)
+        try:
+            voice.say(decoding.run(open_decord(footage, _native_log) if by_decord else open_av(footage, reading)))
+            return
+        except OutgrownError as frame:
+            height, width = frame.height, frame.width
+        except VideoError as error:
+            if not by_decord:
+                raise
+            if reading.decoder != "auto":
+                raise VideoError(f"{error}. `decoder='auto'` lets PyAV read it") from error
+            distrust = str(error)
+
+
+class OutgrownError(Exception):
+    """A frame is larger than the memory that was set aside for one."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__(height, width)
+        self.height, self.width = height, width
+
+
+def _receive_memory(connection: Connection, height: int, width: int) -> Ring:
+    while not isinstance(connection.recv(), Memory):
+        pass  # slots of earlier memory that are freed
+    descriptor = recv_handle(connection)
+    try:
+        return Ring(descriptor, height, width)
+    finally:
+        os.close(descriptor)
 
 
 def _native_log() -> str:
@@ -73,28 +107,18 @@ class _Voice:
 class _Decoding:
     """One video on its way from the decoder into the ring."""
 
-    def __init__(self, job: Job, footage: Footage, connection: Connection, voice: _Voice) -> None:
-        self._job, self._footage = job, footage
+    def __init__(self, job: Job, footage: Footage, ring: Ring, connection: Connection, voice: _Voice) -> None:
+        self._job, self._footage, self._ring = job, footage, ring
         self._connection, self._voice = connection, voice
-        descriptor = recv_handle(connection)
-        self._ring = Ring(descriptor, footage.height, footage.width)
-        os.close(descriptor)
         self._free = deque(range(SLOTS))
 
-    def run(self) -> Ended:
-        """Decodes with one decoder, and where that fails and another may take over, from the beginning with that."""
-        reading, distrust = self._job.reading, self._job.distrust
-        if chooses_decord(self._footage, reading, distrust):
-            try:
-                return self._run(open_decord(self._footage, _native_log))
-            except VideoError as error:
-                if reading.decoder != "auto":
-                    raise VideoError(f"{error}. `decoder='auto'` lets PyAV read it") from error
-                distrust = str(error)
-            self._voice.say(Restarted(describe(self._footage, reading, distrust)))
-        return self._run(open_av(self._footage, reading))
+    def run(self, video: OpenVideo) -> Ended:
+        """Sends what is needed of a video.
 
-    def _run(self, video: OpenVideo) -> Ended:
+        Raises:
+            VideoError: the decoder cannot be trusted with it, or the frames with what is asked of them.
+            OutgrownError: the ring is too small for a frame.
+        """
         self._video, self._chunk = video, _Chunk()
         self._decoded = self._sampled = self._repeated = self._damaged = 0
         self._last_seconds = 0.0
@@ -133,7 +157,7 @@ class _Decoding:
             self._wait_for_slot()
         room = self._ring.room(height, width)
         if not room:
-            raise VideoError(too_large(self._footage, frame))
+            raise OutgrownError(height, width)
         self._ring.frames(self._free[0], room, height, width)[len(self._chunk)] = frame.rgb
         self._chunk.add(frame)
         if len(self._chunk) == room:

@@ -13,18 +13,22 @@ _HEAD_BYTES = 1 << 16
 _BOX_HEADER, _LARGE_BOX_HEADER = 8, 16
 
 
-def missing_end(path: Path, container: str) -> str | None:
+def missing_end(path: Path, container: str, frame_bytes: int) -> str | None:
     """What the container says of its end that the file does not keep, in words; None where nothing is known to miss.
 
     Args:
         path: the file.
         container: ffmpeg's name of its format.
+        frame_bytes: size of the first frame's packet.
     """
-    check = _CHECKS.get(container)
-    if check is None:
-        return None
     with path.open("rb") as file:
-        return check(file, os.fstat(file.fileno()).st_size)
+        size = os.fstat(file.fileno()).st_size
+        if container in _EQUAL_FRAMES and frame_bytes:
+            header_bytes, frame_header_bytes = _EQUAL_FRAMES[container](file)
+            rest = (size - header_bytes) % (frame_header_bytes + frame_bytes)
+            return f"the last frame of {frame_header_bytes + frame_bytes} bytes has only {rest}" if rest else None
+        check = _CHECKS.get(container)
+        return check(file, size) if check else None
 
 
 def _boxes(file: BinaryIO, size: int) -> str | None:
@@ -84,9 +88,22 @@ def _ogg(file: BinaryIO, size: int) -> str | None:
     return None if ended else "the page that ends the stream is missing"
 
 
+def _raw_frames(file: BinaryIO) -> tuple[int, int]:
+    """DV is nothing but frames."""
+    return 0, 0
+
+
+def _y4m(file: BinaryIO) -> tuple[int, int]:
+    """A line of text, and one before each frame, all alike."""
+    return len(file.readline(_HEAD_BYTES)), len(file.readline(_HEAD_BYTES))
+
+
 def _shorter(size: int, announced: int) -> str:
     return f"the file has {size} bytes, its header announces {announced}"
 
+
+_EQUAL_FRAMES: dict[str, Callable[[BinaryIO], tuple[int, int]]] = {"dv": _raw_frames, "yuv4mpegpipe": _y4m}
+"""Formats whose frames all have one size; bytes of the file's header, and of each frame's."""
 
 _CHECKS: dict[str, Callable[[BinaryIO, int], str | None]] = {
     "mov,mp4,m4a,3gp,3g2,mj2": _boxes,

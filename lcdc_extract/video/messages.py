@@ -50,16 +50,20 @@ class Free:
 
 @dataclass(frozen=True)
 class Opened:
-    """Child to parent. Unless it was a probe, the parent answers with the memory's descriptor."""
+    """Child to parent. Unless it was a probe, the parent answers with `Memory`.
+
+    It comes again where another decoder takes over, or frames outgrow that memory: what came before does not count.
+    """
 
     info: VideoInfo
+    height: int
+    """Of the largest frame that is known."""
+    width: int
 
 
 @dataclass(frozen=True)
-class Restarted:
-    """Child to parent: another decoder begins anew, in the same memory; what came before does not count."""
-
-    info: VideoInfo
+class Memory:
+    """Parent to child: a descriptor of memory for frames follows. Slots of earlier memory are no longer freed."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from lcdc_extract.video.child import Child
 from lcdc_extract.video.discovery import VideoSource
 from lcdc_extract.video.events import DecodingFailed, VideoEnded, VideoEvent, VideoInfo, VideoOpened
-from lcdc_extract.video.messages import Beat, Ended, Filled, Job, Opened, Ready, Refused, Restarted
+from lcdc_extract.video.messages import Beat, Ended, Filled, Job, Opened, Ready, Refused
 from lcdc_extract.video.reading import Reading
 from lcdc_extract.video.shortage import OPEN_FILES, shortage, shortage_in
 
@@ -30,9 +30,9 @@ class DecoderPool:
     """Iterates over the events of all `sources`; those of different videos interleave.
 
     Per video the order is `VideoOpened`, `FrameChunk` ..., then `VideoEnded` or `DecodingFailed`; a video that cannot
-    be opened has only `DecodingFailed`. Where PyAV takes over from decord there is another `VideoOpened`, and chunks
-    from the first frame on. A decoder has three chunks of memory: it stops until chunks are released, so
-    whoever keeps three of one video waits for ever.
+    be opened has only `DecodingFailed`. Where PyAV takes over from decord, or frames outgrow their memory, there is
+    another `VideoOpened`, and chunks from the first frame on. A decoder has three chunks of memory: it stops until
+    chunks are released, so whoever keeps three of one video waits for ever.
 
     Use it as a context manager, from one thread (the children end with the thread that started them); only
     `FrameChunk.release` may be called from others. Leaving kills the children. Chunks still held stay readable.
@@ -75,10 +75,7 @@ class DecoderPool:
     def __iter__(self) -> Iterator[VideoEvent]:
         for child, message in self._messages():
             if isinstance(message, Opened):
-                yield self._opened(child, message.info)
-            elif isinstance(message, Restarted):
-                child.info = message.info
-                yield VideoOpened(_source_of(child), message.info)
+                yield self._opened(child, message)
             elif isinstance(message, Filled):
                 yield child.chunk(message)
             else:
@@ -160,17 +157,17 @@ class DecoderPool:
             return None
         return _refusal(child, f"{reason}; {advice}")
 
-    def _opened(self, child: Child, info: VideoInfo) -> VideoOpened | DecodingFailed:
+    def _opened(self, child: Child, opened: Opened) -> VideoOpened | DecodingFailed:
         source = _source_of(child)
         try:
-            child.share_memory(info)
+            child.share_memory(opened)
         except OSError as error:
             self._dismiss(child)
             if error.errno in OPEN_FILES:
                 raise shortage(error, running=len(self._children)) from error
-            size, why = f"{info.width}x{info.height}", error.strerror or error
+            size, why = f"{opened.width}x{opened.height}", error.strerror or error
             return DecodingFailed(source, f"no memory for frames of {size}: {why}; free some, or use fewer `decoders`")
-        return VideoOpened(source, info)
+        return VideoOpened(source, opened.info)
 
     def _over(self, child: Child, message: Ended | Refused) -> VideoEnded | DecodingFailed:
         source, info = _source_of(child), child.info

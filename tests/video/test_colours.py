@@ -1,4 +1,4 @@
-"""Pixels bit by bit as the ffmpeg program gives them, where conversions from YUV differ: depths, siting, fields, odd sizes."""
+"""Pixels bit by bit as the ffmpeg program gives them, where conversions differ: depths, siting, fields, odd sizes."""
 
 from __future__ import annotations
 

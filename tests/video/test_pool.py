@@ -298,7 +298,7 @@ def test_a_long_digest_sends_signs_of_life(tmp_path: Path) -> None:
         child.start(source(path), Job(str(path), Reading()))
         messages = [child.connection.recv()]
         assert isinstance(messages[0], Opened)
-        child.share_memory(messages[0].info)
+        child.share_memory(messages[0])
         while not isinstance(messages[-1], Ready):
             messages.append(child.connection.recv())
     finally:
