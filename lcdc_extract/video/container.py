@@ -284,6 +284,6 @@ def _nothing_decoded(packets: int, stream: Any, faults: list[str]) -> str:
         return "the video stream is empty: no packet of it is in the file. Copy it again"
     why = f" ({faults[0]})" if faults else ""
     return (
-        f"no frame could be decoded from {packets} packets of {stream.codec_context.name}{why}: the file is damaged, or "
-        "of a kind that PyAV's ffmpeg does not know. Copy it again, or convert it with a program that plays it"
+        f"no frame could be decoded from {packets} packets of {stream.codec_context.name}{why}: the file is damaged, "
+        "or of a kind that PyAV's ffmpeg does not know. Copy it again, or convert it with a program that plays it"
     )

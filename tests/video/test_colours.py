@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from tests.ffmpeg import ffmpeg, pattern, shown
 from tests.video.reference import decode
 
 FIELDS = ",setfield=tff"
@@ -37,15 +36,11 @@ BY_DECORD = {"8 bit", "interlaced, MP4", "colours sited elsewhere"}
 @pytest.mark.parametrize("kind", KINDS)
 def test_colours_equal_the_ffmpeg_program(kind: str, tmp_path: Path) -> None:
     extension, encoder, (width, height), more = KINDS[kind]
-    program, path = imageio_ffmpeg.get_ffmpeg_exe(), tmp_path / f"a.{extension}"
-    source = f"testsrc2=s={width + width % 2}x{height + height % 2}:r=25:d=0.2"
+    path = tmp_path / f"a.{extension}"
     crop = f"format=gbrp,crop={width}:{height}:0:0{more}"
-    command = [program, "-v", "error", "-f", "lavfi", "-i", source, "-vf", crop, *encoder.split(), str(path)]
-    subprocess.run(command, check=True)
-    raw = [program, "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
-    shown = np.frombuffer(subprocess.run(raw, check=True, capture_output=True).stdout, np.uint8)
+    ffmpeg(f"{pattern(f'{width + width % 2}x{height + height % 2}', 25, 0.2)} -vf {crop} {encoder} {{}}", path)
     found = decode(path)
     assert found.opened.info.decoder.startswith("decord" if kind in BY_DECORD else "av")
-    np.testing.assert_array_equal(found.rgb, shown.reshape(-1, height, width, 3))
+    np.testing.assert_array_equal(found.rgb, shown(path, size=(width, height)))
     if kind in BY_DECORD:
         np.testing.assert_array_equal(decode(path, decoder="av").rgb, found.rgb)

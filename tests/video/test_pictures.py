@@ -7,33 +7,20 @@ import io
 import os
 import shutil
 import struct
-import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 
 from lcdc_extract.video import digest_of, discover, stamp_of
 from tests.clips import draw_frame, read_number
+from tests.ffmpeg import ffmpeg, shown
 from tests.video.reference import decode, failure
 
 FRAMES = 12
-
-
-def ffmpeg(*arguments: str | Path) -> bytes:
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-    command = [program, "-v", "error", "-y", *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
-
-
-def shown_by_ffmpeg(pattern: Path) -> np.ndarray:
-    """What the program makes of numbered pictures of 64x48."""
-    raw = ffmpeg("-start_number", "1", "-i", pattern, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
-    return np.frombuffer(raw, np.uint8).reshape(-1, 48, 64, 3)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +28,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 1.png to 12.png, losslessly what `draw_frame` draws."""
     folder = tmp_path_factory.mktemp("frames")
     raw = np.stack([draw_frame(number) for number in range(FRAMES)]).tobytes()
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-    command = [program, "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x48", "-i", "-"]
-    subprocess.run([*command, str(folder / "%d.png")], check=True, input=raw)
+    ffmpeg("-f rawvideo -pix_fmt rgb24 -s 64x48 -i - {}", folder / "%d.png", stdin=raw)
     return folder
 
 
@@ -102,21 +87,21 @@ def test_without_a_rate_25_count_and_it_is_said(frames: Path) -> None:
 @pytest.mark.parametrize(
     ("extension", "options"),
     [
-        ("jpg", ["-q:v", "2"]),
-        ("bmp", []),
-        ("tiff", []),
-        ("webp", ["-c:v", "libwebp", "-lossless", "1"]),
-        ("png", ["-pix_fmt", "gray"]),
-        ("png", ["-pix_fmt", "rgb48be"]),
-        ("png", ["-pix_fmt", "pal8"]),
-        ("png", ["-pix_fmt", "rgba"]),
+        ("jpg", "-q:v 2"),
+        ("bmp", ""),
+        ("tiff", ""),
+        ("webp", "-c:v libwebp -lossless 1"),
+        ("png", "-pix_fmt gray"),
+        ("png", "-pix_fmt rgb48be"),
+        ("png", "-pix_fmt pal8"),
+        ("png", "-pix_fmt rgba"),
     ],
 )
-def test_every_kind_equals_ffmpeg(extension: str, options: list[str], frames: Path, tmp_path: Path) -> None:
+def test_every_kind_equals_ffmpeg(extension: str, options: str, frames: Path, tmp_path: Path) -> None:
     pattern = tmp_path / f"f_%03d.{extension}"
-    ffmpeg("-i", frames / "%d.png", *options, "-f", "image2", pattern)
+    ffmpeg(f"-i {{}} {options} -f image2 {{}}", frames / "%d.png", pattern)
     found = decode(tmp_path, frames_fps=25)
-    np.testing.assert_array_equal(found.rgb, shown_by_ffmpeg(pattern))
+    np.testing.assert_array_equal(found.rgb, shown(pattern, size=(64, 48)))
 
 
 def test_gaps_keep_their_place_in_time(frames: Path, tmp_path: Path) -> None:
@@ -163,7 +148,7 @@ def test_a_name_does_not_say_what_a_file_is(frames: Path, tmp_path: Path) -> Non
 def test_exif_orientation(orientation: int, frames: Path, tmp_path: Path) -> None:
     """The eight of the EXIF standard, tag 0x0112, by the rows and columns that it says are first."""
     for number in (1, 2):
-        ffmpeg("-i", frames / f"{number}.png", "-q:v", "2", tmp_path / f"{number}.jpg")
+        ffmpeg("-i {} -q:v 2 {}", frames / f"{number}.png", tmp_path / f"{number}.jpg")
     plain = decode(tmp_path).rgb
     turn: list[Callable[[np.ndarray], np.ndarray]] = [
         lambda p: p,
@@ -186,7 +171,7 @@ def test_exif_orientation(orientation: int, frames: Path, tmp_path: Path) -> Non
 
 def test_sizes_that_change(frames: Path, tmp_path: Path) -> None:
     folder = copy_of(frames, tmp_path / "a")
-    ffmpeg("-i", frames / "5.png", "-vf", "scale=32:24", folder / "5.png")
+    ffmpeg("-i {} -vf scale=32:24 {}", frames / "5.png", folder / "5.png")
     from tests.video.reference import run, source
 
     sizes = [event[0].shape[1:3] for event in run([source(folder)]) if isinstance(event, tuple)]
