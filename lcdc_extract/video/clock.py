@@ -17,6 +17,10 @@ REORDERED = 16
 """No frame is decoded more than so many frames before it is shown."""
 
 
+_REORDERED_AT_END = 5
+"""So many frames are later than all that follow only where a new recording begins; of B frames there are fewer."""
+
+
 class Stamp(NamedTuple):
     """The times of one packet, in ticks of the stream; None where the container does not say."""
 
@@ -152,7 +156,10 @@ def _restarts(ticks: npt.NDArray[np.float64], decoded: Sequence[int | None], def
 
 
 def _all_earlier(ticks: npt.NDArray[np.float64], place: int) -> bool:
-    return bool(ticks[place : place + REORDERED].max() <= ticks[max(0, place - REORDERED) : place].max())
+    latest, before = ticks[place : place + REORDERED].max(), ticks[max(0, place - REORDERED) : place]
+    if len(ticks) - place >= REORDERED:
+        return bool(latest <= before.max())
+    return bool(np.sum(before > latest) >= min(_REORDERED_AT_END, len(before)))  # few frames follow
 
 
 def _median_step(ticks: npt.NDArray[np.float64], starts: Sequence[int], default: float) -> float:
