@@ -45,7 +45,11 @@ def _boxes(file: BinaryIO, size: int) -> str | None:
         if length < _BOX_HEADER:
             return None
         place += length
-    return _shorter(size, place) if place > size else None
+    if place > size:
+        return _shorter(size, place)
+    file.seek(place)
+    rest = file.read(_BOX_HEADER)  # zeros are padding
+    return f"the last box has only {len(rest)} bytes of its header" if any(rest) else None
 
 
 def _riff(file: BinaryIO, size: int) -> str | None:
