@@ -17,8 +17,8 @@ REORDERED = 16
 """No frame is decoded more than so many frames before it is shown."""
 
 
-_REORDERED_AT_END = 5
-"""So many frames are later than all that follow only where a new recording begins; of B frames there are fewer."""
+_WRONG_GUESS_FRAMES = 4
+"""By how many frames demuxers guess times of decoding wrong, about."""
 
 
 class Stamp(NamedTuple):
@@ -28,6 +28,8 @@ class Stamp(NamedTuple):
     """When its frame is shown."""
     dts: int | None
     """When it is decoded."""
+    is_key: bool = False
+    """Whether its frame is a key frame."""
 
 
 class Clock:
@@ -122,9 +124,12 @@ def _ticks_of(stamps: Sequence[Stamp], shown: bool, default_ticks: float) -> tup
     decoded = [stamp.dts for stamp in stamps]
     if shown:
         presented = np.array([stamp.pts for stamp in stamps], np.float64)
-        return presented, _restarts(presented, decoded, default_ticks)
+        return presented, _restarts(stamps, presented, default_ticks, default_ticks / 2)
     filled = _without_gaps(decoded, default_ticks)
-    return filled, _restarts(filled, decoded, default_ticks)
+    starts = _restarts(stamps, filled, default_ticks, _WRONG_GUESS_FRAMES * default_ticks)
+    clocks = zip(starts, [*starts[1:], len(stamps)], strict=True)
+    rising = [_without_gaps(_rising(decoded[begin:end]), default_ticks) for begin, end in clocks]
+    return np.concatenate(rising), starts
 
 
 def _without_gaps(ticks: Sequence[int | None], default_ticks: float) -> npt.NDArray[np.float64]:
@@ -140,26 +145,45 @@ def _without_gaps(ticks: Sequence[int | None], default_ticks: float) -> npt.NDAr
     return filled
 
 
-def _restarts(ticks: npt.NDArray[np.float64], decoded: Sequence[int | None], default_ticks: float) -> list[int]:
-    """Where decoding would go back in time, which it never does: there another recording begins.
+def _rising(ticks: Sequence[int | None]) -> list[int | None]:
+    """Times of decoding without those that demuxers guessed wrong: they do not rise."""
+    found: list[int | None] = []
+    latest = None
+    for tick in ticks:
+        rises = tick is not None and (latest is None or tick > latest)
+        found.append(tick if rises else None)
+        latest = tick if rises else latest
+    return found
 
-    Some demuxers guess the times of decoding and step back by the reordering of B frames. A new recording also has all
-    frames that follow earlier than those before, for longer than any reordering.
+
+def _restarts(
+    stamps: Sequence[Stamp], ticks: npt.NDArray[np.float64], default_ticks: float, margin_ticks: float
+) -> list[int]:
+    """Where another recording begins: at a key frame whose time is before that of frames decoded earlier.
+
+    It may also begin in the middle of its own frames, where decoding goes back in time. But some demuxers guess the
+    times of decoding, and step back by the reordering of B frames; a new recording has all that follow earlier.
+
+    Args:
+        ticks: the time that decides, of each packet.
+        margin_ticks: by so much a key frame may be early.
     """
-    places, last = [0], None
-    for place, tick in enumerate(decoded):
-        if tick is not None:
-            if last is not None and tick < last - default_ticks / 2 and _all_earlier(ticks, place):
-                places.append(place)
-            last = tick
+    places, last, latest = [0], None, -np.inf
+    for place, stamp in enumerate(stamps):
+        goes_back = stamp.dts is not None and last is not None and stamp.dts < last - default_ticks / 2
+        is_early = stamp.is_key and ticks[place] < latest - margin_ticks
+        if is_early or (goes_back and _all_earlier(ticks[places[-1] :], place - places[-1])):
+            places.append(place)
+            latest = -np.inf
+        last = last if stamp.dts is None else stamp.dts
+        latest = max(latest, ticks[place])
     return places
 
 
 def _all_earlier(ticks: npt.NDArray[np.float64], place: int) -> bool:
-    latest, before = ticks[place : place + REORDERED].max(), ticks[max(0, place - REORDERED) : place]
-    if len(ticks) - place >= REORDERED:
-        return bool(latest <= before.max())
-    return bool(np.sum(before > latest) >= min(_REORDERED_AT_END, len(before)))  # few frames follow
+    """Whether so many frames are earlier than those before that no reordering explains it."""
+    following, before = ticks[place : place + REORDERED], ticks[max(0, place - REORDERED) : place]
+    return len(following) == REORDERED and bool(following.max() <= before.max())
 
 
 def _median_step(ticks: npt.NDArray[np.float64], starts: Sequence[int], default: float) -> float:

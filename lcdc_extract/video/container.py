@@ -151,7 +151,7 @@ class _Survey:
         if packet.is_discard:
             self._hidden.add(self._packets)
         else:
-            self._stamps.append(Stamp(packet.pts, packet.dts))
+            self._stamps.append(Stamp(packet.pts, packet.dts, packet.is_keyframe))
         self._packets += 1
         self._frame_bytes = self._frame_bytes or packet.size
         self._last_dts = max(self._last_dts, packet.dts or 0)

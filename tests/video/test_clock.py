@@ -58,25 +58,47 @@ def test_without_times_frames_follow_at_the_frame_rate() -> None:
 
 def test_a_clock_that_starts_again_goes_on_from_the_last_frame() -> None:
     first, second = list(range(0, 80, 4)), list(range(0, 40, 4))
-    clock = Clock(presented(*first, *second, dts=[*first, *second]), TICK, 25.0)
+    stamps = presented(*first, *second, dts=[*first, *second])
+    stamps[20] = stamps[20]._replace(is_key=True)
+    clock = Clock(stamps, TICK, 25.0)
     np.testing.assert_allclose(clock.seconds, np.arange(30) * 0.04)
     assert clock.restarts == (20,)
     assert clock.notes == ["the clock of the file starts again at frame 20; times go on from the last frame"]
 
 
 def test_clocks_that_overlap_out_of_step_keep_their_intervals() -> None:
-    first, second = list(range(0, 80, 4)), list(range(2, 42, 4))
-    clock = Clock(presented(*first, *second, dts=[*first, *second]), TICK, 25.0)
+    first, second = list(range(0, 80, 4)), list(range(42, 122, 4))
+    stamps = presented(*first, *second, dts=[*first, *second])
+    stamps[20] = stamps[20]._replace(is_key=True)
+    clock = Clock(stamps, TICK, 25.0)
+    assert clock.restarts == (20,)
     assert clock.interval_seconds == pytest.approx(0.04)
     np.testing.assert_allclose(np.diff(clock.seconds), 0.04)
 
 
 def test_guessed_times_of_decoding_that_step_back_are_no_other_clock() -> None:
     """MPEG-PS with several frames in a packet, joined Matroska: ffmpeg guesses dts, which goes up and down."""
-    shown = [0, 12, 4, 8, 24, 16, 20, 36, 28, 32]
+    shown = [0, 12, 4, 8, 24, 16, 20, 36, 28, 32, *range(40, 120, 4)]
     clock = Clock(presented(*shown, dts=shown), TICK, 25.0)
     assert clock.restarts == ()
-    np.testing.assert_allclose(clock.seconds, np.arange(10) * 0.04)
+    np.testing.assert_allclose(clock.seconds, np.arange(30) * 0.04)
+
+
+def test_guessed_times_of_decoding_that_do_not_rise_are_filled() -> None:
+    """Some frames of MPEG-PS share a packet; what ffmpeg guesses for them steps back by a frame or two."""
+    ticks = [0, 4, 8, 12, 16, 12, 24, 28, 32, *range(36, 120, 4)]
+    clock = Clock([Stamp(None, tick, is_key=tick == 12) for tick in ticks], TICK, 25.0)
+    np.testing.assert_allclose(clock.seconds, np.arange(30) * 0.04)
+    assert clock.restarts == ()
+
+
+def test_a_key_frame_that_is_shown_too_early_begins_another_recording() -> None:
+    """Joined Matroska says no times of decoding; near the end of the file few frames follow."""
+    first, second = [0, 12, 4, 8, 24, 16, 20], [0, 12, 4, 8]
+    stamps = [Stamp(pts, None, is_key=pts == 0) for pts in (*first, *second)]
+    clock = Clock(stamps, TICK, 25.0)
+    assert clock.restarts == (7,)
+    np.testing.assert_allclose(clock.seconds, np.arange(11) * 0.04)
 
 
 def test_long_gaps_are_kept_and_noted() -> None:
