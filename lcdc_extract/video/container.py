@@ -16,6 +16,7 @@ from lcdc_extract.video.endings import missing_end
 from lcdc_extract.video.ffmpeg import Complaints, open_file
 from lcdc_extract.video.orientation import Orientation
 from lcdc_extract.video.shown import orientation_of
+from lcdc_extract.video.transport_stream import begins_anew
 
 NUM_THREADS = 1
 """Per decoder: several videos decode side by side instead."""
@@ -131,6 +132,7 @@ class _Survey:
         self._packets = 0
         self._hidden: set[int] = set()
         self._corrupt: set[int] = set()
+        self._key_places: dict[int, int] = {}  # bytes at which key frames begin
         self._last_dts = 0
         self._frame_bytes = 0
         self._end_seconds = 0.0
@@ -148,6 +150,8 @@ class _Survey:
             return
         if packet.is_corrupt:
             self._corrupt.add(len(self._stamps))
+        if packet.is_keyframe and packet.pos is not None:
+            self._key_places[len(self._stamps)] = packet.pos
         if packet.is_discard:
             self._hidden.add(self._packets)
         else:
@@ -169,8 +173,9 @@ class _Survey:
         height, width = reversed(size) if orientation.transposed else size
         fps = _known_rate(stream.average_rate) or _known_rate(stream.guessed_rate)
         clock = Clock(self._stamps, stream.time_base, fps)
-        joints = {place - back for place in (*clock.restarts, *clock.leaps) for back in range(_JOINT_PACKETS)}
-        corrupt = frozenset(self._corrupt - joints)
+        joints = self._joints(path, file.format.name)
+        near = {place - back for place in (*clock.restarts, *clock.leaps, *joints) for back in range(_JOINT_PACKETS)}
+        corrupt = frozenset(self._corrupt - near)
         return Container(
             path=path,
             format=file.format.name,
@@ -189,8 +194,16 @@ class _Survey:
             cut_off=self._cut_off(path, file, clock),
             corrupt=corrupt,
             faults=tuple(dict.fromkeys([*self._faults, *(["a packet is corrupt"] if corrupt else [])])),
-            notes=(*_stream_notes(file, stream, width, height), *clock.notes),
+            notes=(*_stream_notes(file, stream, width, height), *clock.notes, *_joint_notes(joints, clock)),
         )
+
+    def _joints(self, path: Path, container: str) -> list[int]:
+        """Key frames at which the counters of a transport stream begin anew."""
+        if container != "mpegts":
+            return []
+        behind = {corrupt + ahead for corrupt in self._corrupt for ahead in range(_JOINT_PACKETS)}
+        keys = sorted(behind & self._key_places.keys())
+        return [key for key in keys if begins_anew(path, self._key_places[key])]
 
     def _decode(self, packet: Any) -> None:
         try:
@@ -266,6 +279,14 @@ def _stream_notes(file: Any, stream: Any, width: int, height: int) -> tuple[str,
         return ()
     number = list(file.streams.video).index(stream)
     return (f"the file has {len(videos)} video streams; number {number} ({width}x{height}) is taken",)
+
+
+def _joint_notes(joints: list[int], clock: Clock) -> tuple[str, ...]:
+    return tuple(
+        f"the packets of the file are counted anew at frame {joint}: recordings were joined, or whole frames are lost"
+        for joint in joints
+        if joint not in clock.restarts
+    )
 
 
 def _no_stream(videos: list[Any], streams: int) -> str:

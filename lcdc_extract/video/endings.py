@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-TS_PACKET_BYTES = (188, 192, 204)
+from lcdc_extract.video.transport_stream import PACKET_BYTES
+
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _HEAD_BYTES = 1 << 16
 _BOX_HEADER, _LARGE_BOX_HEADER = 8, 16
@@ -70,7 +71,7 @@ def _asf(file: BinaryIO, size: int) -> str | None:
 def _transport_stream(file: BinaryIO, size: int) -> str | None:
     """Packets of one size, of which the last is whole."""
     head = file.read(_HEAD_BYTES)
-    for length in TS_PACKET_BYTES:
+    for length in PACKET_BYTES:
         syncs = [head[place] == 0x47 for place in range(length - 188 if length == 192 else 0, len(head), length)]
         if len(syncs) > 4 and all(syncs):
             rest = size % length
