@@ -39,7 +39,8 @@ class Clock:
 
     - every packet says when its frame is shown: MP4, Matroska, MPEG-TS. A slot belongs to a packet.
     - packets only say when they are decoded: AVI, some MPEG-PS. A frame that comes out of the decoder when packet n
-      has gone in has the time of packet n, as in ffmpeg.
+      has gone in has the time of packet n, as in ffmpeg. Only where B frames are packed, two frames to a packet and
+      none to the next, frame n has the time of packet n, and comes out one packet later.
     - packets say nothing: raw streams. Frames are one frame interval apart.
 
     A clock that steps back, in joined files, goes on one frame interval after the last frame before.
@@ -53,14 +54,16 @@ class Clock:
         notes: steps back and long jumps forward, in words.
     """
 
-    def __init__(self, stamps: Sequence[Stamp], time_base: Fraction, fps: float) -> None:
+    def __init__(self, stamps: Sequence[Stamp], time_base: Fraction, fps: float, *, packed: bool = False) -> None:
         """Puts the frames in order.
 
         Args:
             stamps: of the packets whose frames are shown, in the order of the file.
             time_base: seconds per tick.
             fps: frames per second as the container says; 0 where it does not.
+            packed: whether B frames share a packet with the frame they refer to.
         """
+        self._late = int(packed)
         self.tells_when_shown = all(stamp.pts is not None for stamp in stamps)
         self.notes: list[str] = []
         default_ticks = float(1 / (fps or 25.0) / time_base)
@@ -86,7 +89,7 @@ class Clock:
         if self.tells_when_shown:
             return int(self._slot_of[packet])
         waiting = sent > len(self)  # all packets went in: the decoder hands out what it kept
-        return before + 1 if waiting else max(sent - 1, before + 1)
+        return before + 1 if waiting else max(sent - 1 - self._late, before + 1)
 
     def at(self, slot: int) -> float:
         """Seconds of a slot; beyond the last one at the usual distance."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,9 @@ _RATE_FACTOR = 2.0
 _JOINT_PACKETS = 4
 """Where files were joined, MPEG-TS calls one of the packets ahead of the joint damaged, because its counters jump. If
 it really is, its decoder complains."""
+
+_PACKED = re.compile(rb"DivX\d+(b|Build)\d+p")
+"""How encoders sign MPEG-4 whose B frames share a packet with the frame after them."""
 
 _THEORA_HEADER = 0x80
 """Theora specification, 6.1: the first bit of a packet that is no frame."""
@@ -172,7 +176,8 @@ class _Survey:
         size = (self._first.height, self._first.width)
         height, width = reversed(size) if orientation.transposed else size
         fps = _known_rate(stream.average_rate) or _known_rate(stream.guessed_rate)
-        clock = Clock(self._stamps, stream.time_base, fps)
+        packed = bool(_PACKED.search(self._decoder.extradata or b""))
+        clock = Clock(self._stamps, stream.time_base, fps, packed=packed)
         joints = self._joints(path, file.format.name)
         near = {place - back for place in (*clock.restarts, *clock.leaps, *joints) for back in range(_JOINT_PACKETS)}
         corrupt = frozenset(self._corrupt - near)

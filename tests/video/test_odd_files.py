@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -10,6 +12,7 @@ import pytest
 
 from lcdc_extract.video.transport_stream import begins_anew
 from tests.clips import read_number, render_clip
+from tests.ffmpeg import render, shown
 from tests.video.reference import decode, decode_with_ffmpeg
 
 PACKET = 188
@@ -74,3 +77,38 @@ def test_frame_that_lost_its_end_does_not_look_like_the_end_of_a_recording(
     joined(recordings, transport_stream, render_clip(tmp_path / "other.ts"))
     assert begins_anew(recordings, (len(whole) + keys[0]) * PACKET)
     assert not begins_anew(transport_stream, keys[2] * PACKET)
+
+
+def test_packed_b_frames_keep_their_times_where_frames_were_dropped(tmp_path: Path) -> None:
+    """Ten frames were not recorded before frame 10; Xvid's packets and frames come in pairs."""
+    path = tmp_path / "a.avi"
+    render(path, "-c:v libxvid -bf 2 -bsf:v setts=ts='N+10*gte(N,10)'", seconds=1.6)
+    assert b"DivX503b1393p" in path.read_bytes()
+    found = decode(path)
+    np.testing.assert_array_equal(found.rgb, shown(path))
+    places = np.arange(len(found.rgb))
+    np.testing.assert_allclose(found.times, (places + 10 * (places >= 10)) / 25, atol=1e-6)
+    assert found.ended.condition.start_seconds == 0
+
+
+UNFINISHED = """
+import sys
+import subprocess
+import sys
+from pathlib import Path
+from lcdc_extract.errors import VideoError
+from lcdc_extract.video.container import read_container
+from lcdc_extract.video.decord_video import DecordVideo
+container = read_container(Path(sys.argv[1]))
+print(len(list(DecordVideo(container, lambda: "[in @ 0x1] ").frames())))
+try:
+    list(DecordVideo(container, lambda: "[in @ 0x1] bad\\n").frames())
+except VideoError as error:
+    print(error)
+"""
+
+
+def test_line_that_decord_has_not_finished_is_no_complaint(tmp_path: Path) -> None:
+    path = render_clip(tmp_path / "a.mp4")
+    done = subprocess.run([sys.executable, "-c", UNFINISHED, path], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["30", "ffmpeg inside decord complains near frame 0: [in @ 0x1] bad"]
