@@ -108,7 +108,6 @@ class _Run:
                     self._report(VideoStarted(event.source.id, expected))
                 self._pass_on(engine.feed(event), sink)
                 self._note(sink.poll())
-            self._pass_on(engine.flush(), sink)
             self._note(sink.drain())
 
     def _pass_on(self, outputs: Iterator[EngineOutput], sink: Sink) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -80,6 +81,20 @@ def assert_events(events: list[Event], summary: RunSummary) -> None:
         assert isinstance(own[0], VideoStarted)
         assert isinstance(own[-1], VideoFinished)
         assert sum(event.frames for event in own if isinstance(event, Progress)) == frames
+
+
+def test_features_are_the_same_bits_whatever_runs_beside_them(tmp_path: Path) -> None:
+    clips = [render_clip(tmp_path / f"{name}.mp4", num_frames=count) for name, count in (("a", 7), ("b", 9), ("c", 5))]
+
+    def features(name: str, inputs: list[Path], decoders: int) -> dict[str, bytes]:
+        config = ExtractConfig(tuple(map(str, inputs)), tmp_path / f"{name}.h5", weights="untrained", batch_size=4)
+        extract(replace(config, decoders=decoders))
+        with open_features(config.out) as file:
+            return {video: file[video].features.tobytes() for video in file}
+
+    together = features("together", clips, decoders=3)
+    assert features("backwards", clips[::-1], decoders=1) == together
+    assert features("alone", clips[1:2], decoders=1) == {"b": together["b"]}
 
 
 def test_sampling_reaches_the_file(videos: Path, tmp_path: Path) -> None:
