@@ -111,8 +111,18 @@ def choose_stream(file: Any, wanted: int | None) -> Any:
     """The video stream that ffmpeg would take: never a cover picture, default ones first, then the largest.
 
     Raises:
-        VideoError: there is none, or not the one that is wanted.
+        VideoError: there is none, or not the one that is wanted, or ffmpeg does not know how it is coded.
     """
+    stream = _choose(file, wanted)
+    if stream.codec_context is None:
+        raise VideoError(
+            "PyAV's ffmpeg does not know how the video is coded; convert it with a program that plays it, for example "
+            "to MP4 with H.264"
+        )
+    return stream
+
+
+def _choose(file: Any, wanted: int | None) -> Any:
     videos = list(file.streams.video)
     moving = [stream for stream in videos if not stream.disposition & av.stream.Disposition.attached_pic]
     if wanted is not None:
@@ -254,6 +264,8 @@ def _packets(file: Any, complaints: Complaints) -> Iterator[Any]:
 
 def _preference(stream: Any) -> int:
     context = stream.codec_context
+    if context is None:  # nothing decodes it
+        return -1
     is_default = bool(stream.disposition & av.stream.Disposition.default)
     return (context.width or 0) * (context.height or 0) + is_default * _DEFAULT_STREAM_BONUS
 

@@ -20,8 +20,7 @@ _MOST_CHANGES = 3
 class Converter:
     """Makes RGB of pictures by ffmpeg's scale filter, as the ffmpeg program does.
 
-    PyAV's own conversion differs from it for more than 8 bits, interlaced pictures and odd sizes, and is farther from
-    the colours that were encoded: docs/decoding.md.
+    PyAV's own conversion differs for more than 8 bits, interlaced pictures and odd sizes: docs/decoding.md.
     """
 
     def __init__(self) -> None:

@@ -112,3 +112,9 @@ def test_line_that_decord_has_not_finished_is_no_complaint(tmp_path: Path) -> No
     path = render_clip(tmp_path / "a.mp4")
     done = subprocess.run([sys.executable, "-c", UNFINISHED, path], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["30", "ffmpeg inside decord complains near frame 0: [in @ 0x1] bad"]
+
+
+def test_a_codec_without_a_decoder_is_not_called_damaged(tmp_path: Path) -> None:
+    path = render_clip(tmp_path / "a.mkv", codec="ffv1", num_frames=3)
+    path.write_bytes(path.read_bytes().replace(b"V_FFV1", b"V_NEW1"))
+    assert failure(path).startswith("PyAV's ffmpeg does not know how the video is coded; convert it")
