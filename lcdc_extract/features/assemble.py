@@ -45,22 +45,30 @@ def assemble(
     Raises:
         OSError: there is no room for it.
     """
-    old_bytes = old.stat().st_size if old else 0
-    rows = sum(len(part) for part in parts.values())
+    failures = list(failures)
+    size_bytes = _size_bytes(old, parts, record, failures)
     with h5py.File(path, "w", locking=False) as file:  # ours alone; network file systems lack locks
         file.flush()
-        _reserve(path, old_bytes + rows * ROW.itemsize + OVERHEAD_BYTES * (2 + len(parts)))
+        _reserve(path, size_bytes)
         _set_attributes(file, {"schema": SCHEMA, "identity": json.dumps(record.identity)} | record.attributes)
         videos = file.create_group(VIDEOS)
-        if old:
-            _copy_videos(old, videos, without=parts)
+        names = _copy_videos(old, videos, without=parts) if old else []
         for name, part in parts.items():
             _write_video(videos.require_group(name), part)
-        file[INDEX] = _index(file)
-        file[FAILURES] = _failures(old, failures, set(video_ids(file)))
+        names = sorted([*names, *parts])
+        file[INDEX] = _index(videos, names)
+        file[FAILURES] = _failures(old, failures, set(names))
         file.flush()
         used_bytes = file.id.get_filesize()
     os.truncate(path, used_bytes)
+
+
+def _size_bytes(old: Path | None, parts: dict[str, Part], record: RunRecord, failures: Iterable[VideoFailed]) -> int:
+    """At least what the file will take."""
+    texts = sum(len(str(value)) for value in (record.identity, *record.attributes.values()))  # thousands of inputs
+    texts += sum(len(text) for failure in failures for text in astuple(failure))
+    videos = sum(part.size_bytes + OVERHEAD_BYTES for part in parts.values())
+    return (old.stat().st_size if old else 0) + videos + 4 * texts + 2 * OVERHEAD_BYTES
 
 
 def _reserve(path: Path, size_bytes: int) -> None:
@@ -72,14 +80,16 @@ def _reserve(path: Path, size_bytes: int) -> None:
         os.close(descriptor)
 
 
-def _copy_videos(path: Path, target: h5py.Group, without: Container[str]) -> None:
+def _copy_videos(path: Path, target: h5py.Group, without: Container[str]) -> list[str]:
+    """Takes over the videos of another feature file; returns their ids."""
     with h5py.File(path, "r", locking=False) as source:
-        for name in video_ids(source):
-            if name not in without:
-                group = target.require_group(name)
-                for dataset in ROW_DATASETS:
-                    source.copy(source[VIDEOS][name][dataset], group, name=dataset)
-                group.attrs.update(source[VIDEOS][name].attrs)
+        names = [name for name in video_ids(source) if name not in without]
+        for name in names:
+            old, group = source[VIDEOS][name], target.require_group(name)
+            for dataset in ROW_DATASETS:
+                source.copy(old[dataset], group, name=dataset)
+            group.attrs.update(old.attrs)
+    return names
 
 
 def _write_video(group: h5py.Group, part: Part) -> None:
@@ -92,10 +102,10 @@ def _write_video(group: h5py.Group, part: Part) -> None:
     _set_attributes(group, {key: value for key, value in part.attributes.items() if key != "id"} | {"complete": True})
 
 
-def _index(file: h5py.File) -> npt.NDArray[Any]:
+def _index(videos: h5py.Group, names: Iterable[str]) -> npt.NDArray[Any]:
     rows = []
-    for name in video_ids(file):
-        group = file[VIDEOS][name]
+    for name in names:
+        group = videos[name]
         fields = [group.attrs[key] for key in ("frames_decoded", "frames_per_second", "width", "height")]
         edge_rows, damaged_rows = (int(np.count_nonzero(group[dataset])) for dataset in ("edge", "damaged"))
         incomplete = bool(group.attrs["incomplete"])

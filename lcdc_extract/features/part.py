@@ -75,7 +75,7 @@ class PartWriter:
 
 
 class Part:
-    """A published part."""
+    """A published part. It keeps no file open: thousands of them may wait to be put together."""
 
     def __init__(self, card: Path) -> None:
         """Opens a part by its JSON file.
@@ -88,20 +88,26 @@ class Part:
         self._count: int = content["rows"]
         self._front: int = content["rows_in_front"]
         self._behind: int = content["rows_behind"]
-        rows = card.with_suffix(".rows")
+        self._rows = rows = card.with_suffix(".rows")
         found, expected = rows.stat().st_size if rows.exists() else 0, self._count * ROW.itemsize
         if found != expected:
             raise OutputError(f"{rows} has {found} bytes, expected {expected}: damaged. Delete {card} and run again.")
-        self._rows = np.memmap(rows, ROW, "r")
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its rows and attributes, about as much as they take in a feature file."""
+        return len(self) * ROW.itemsize + len(json.dumps(self.attributes))
 
     def __len__(self) -> int:
         return self._count + self._front + self._behind
 
     def blocks(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         """Yields (first row, up to `BLOCK_ROWS` records of dtype `ROW`); copied rows are flagged as edges."""
-        for begin in range(0, len(self), BLOCK_ROWS):
-            wanted = np.arange(begin, min(begin + BLOCK_ROWS, len(self))) - self._front
-            stored = np.clip(wanted, 0, self._count - 1)
-            block = self._rows[stored]
-            block["edge"] |= stored != wanted
-            yield begin, block
+        with self._rows.open("rb") as file:
+            for begin in range(0, len(self), BLOCK_ROWS):
+                wanted = np.arange(begin, min(begin + BLOCK_ROWS, len(self))) - self._front
+                stored = np.clip(wanted, 0, self._count - 1)
+                file.seek(int(stored[0]) * ROW.itemsize)
+                block = np.fromfile(file, ROW, int(stored[-1] - stored[0]) + 1)[stored - stored[0]]
+                block["edge"] |= stored != wanted
+                yield begin, block

@@ -123,12 +123,13 @@ def test_the_variant_follows_from_the_choices(config: NetworkConfig, variant: st
 def test_motion_reaches_the_feature_only_through_offsets() -> None:
     """With one frame repeated 16 times every offset difference is 0: the head's offset channels do not matter."""
     network = random_lcdc()
-    still = (60 * torch.randn(1, 1, 3, 224, 224)).expand(1, 16, -1, -1, -1)
-    moving = 60 * torch.randn(1, 16, 3, 224, 224)
     with torch.inference_mode():
-        before = network(still), network(moving)
+        encoded = network.encoder(60 * torch.randn(16, 3, 224, 224))
+        moving = encoded.appearance[None], encoded.offsets[None]
+        still = tuple(maps[:, :1].expand(-1, 16, -1, -1, -1) for maps in moving)
+        before = network.head(*still), network.head(*moving)
         network.head.spacetime_conv1.weight[:, 256:] += 1
-        after = network(still), network(moving)
+        after = network.head(*still), network.head(*moving)
     assert relative_l2(after[0], before[0]) < 1e-6
     assert relative_l2(after[1], before[1]) > 1e-2
 

@@ -18,8 +18,8 @@ from lcdc_extract.pipeline import RunSummary, dry_run, run
 from lcdc_extract.video import DecoderPool, VideoSource
 from tests.clips import render_clip
 
-FRAMES = 40
-NAMED = {"begin": range(5), "a": range(15, 24), "b": range(20, 30), "end": range(36, 40)}
+FRAMES = 32
+NAMED = {"begin": range(5), "a": range(15, 24), "b": range(20, 30), "end": range(28, 32)}
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 frames at 25 frames/s."""
+    """32 frames at 25 frames/s."""
     return render_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", num_frames=FRAMES)
 
 
@@ -55,7 +55,7 @@ def done(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         decoded.extend(len(source.parts) for source in sources)
         return DecoderPool(sources, *settings, **options)
 
-    config = settings_for(clip, folder, ["0,0.2,begin", "0.6,0.96,a", "0.8,1.2,b", "1.44,,end"])
+    config = settings_for(clip, folder, ["0,0.2,begin", "0.6,0.96,a", "0.8,1.2,b", "1.12,,end"])
     many = [f"{clip},{begin},{end}" for begin in range(20) for end in range(begin + 1, begin + 26)]
     (folder / "many.csv").write_text("\n".join(["path,start_frame,end_frame", *many]))
     config = replace(config, inputs=(*config.inputs, f"@{folder}/many.csv"))
@@ -116,17 +116,17 @@ def test_a_rerun_makes_only_the_parts_that_are_missing(clip: Path, tmp_path: Pat
 
 
 def test_parts_that_the_video_does_not_have_fail_alone(clip: Path, tmp_path: Path) -> None:
-    lines = ["1.5,9,long", "8,9,beyond", "0.84,1.16,between"]
+    lines = ["1.24,9,long", "8,9,beyond", "0.84,1.16,between"]
     summary = extract(settings_for(clip, tmp_path, lines, stride=10, part_edges="clamp", overwrite=True))
     assert summary.finished == ()
     reasons = {failure.id: failure.reason for failure in summary.failures}
     assert reasons["beyond"] == (
-        "the part 8s-9s holds no sampled frame: the video has 40 frames, the last of which players show at 1.560 s"
+        "the part 8s-9s holds no sampled frame: the video has 32 frames, the last of which players show at 1.240 s"
     )
     assert "none of the rows falls into the part 0.84s-1.16s, which holds 8 sampled frames" in reasons["between"]
     summary = extract(settings_for(clip, tmp_path, lines, part_edges="clamp"))
     notes = {video.id: video.notes for video in summary.finished}
-    assert "the part goes on to 9 s, the video ends at 1.600 s" in notes["long"]
+    assert "the part goes on to 9 s, the video ends at 1.280 s" in notes["long"]
     assert not any("goes on" in note for note in notes["between"])
 
 

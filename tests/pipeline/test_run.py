@@ -55,7 +55,7 @@ def test_features_equal_the_network_snippet_by_snippet(videos: Path, weights_fil
     assert summary.frames == 41
     with open_features(tmp_path / "f.h5") as file:
         assert list(file) == ["b", "long/a"]
-        for name, video, centres in (("long/a", "long/a.mp4", [8, 11, 15]), ("b", "b.mkv", [8, 10])):
+        for name, video, centres in (("long/a", "long/a.mp4", [8, 15]), ("b", "b.mkv", [10])):
             rows = torch.from_numpy(file[name].features[centres])
             assert relative_l2(rows, snippet_features(videos / video, weights_file, centres)) < 1e-5
         a = file["long/a"]

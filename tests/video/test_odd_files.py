@@ -13,7 +13,7 @@ import pytest
 from lcdc_extract.video.transport_stream import begins_anew
 from tests.clips import read_number, render_clip
 from tests.ffmpeg import render, shown
-from tests.video.reference import decode, decode_with_ffmpeg
+from tests.video.reference import decode, decode_with_ffmpeg, failure
 
 PACKET = 188
 """Bytes of a transport stream's packet."""
