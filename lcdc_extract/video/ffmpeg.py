@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,16 +14,40 @@ from lcdc_extract.errors import VideoError
 
 _INVALID_UTF8 = "replace"
 
+_FORMATS = (
+    *("apng", "asf", "av1", "avi", "avs2", "avs3", "cavsvideo", "cdxl", "cine", "dirac", "dnxhd", "dv", "dxa", "evc"),
+    *("film_cpk", "flic", "flv", "live_flv", "gif", "gxf", "h261", "h263", "h264", "hevc", "ivf", "ivr", "lxf", "m4v"),
+    *("matroska", "mjpeg", "mjpeg_2000", "mov", "mpeg", "mpegts", "mpegtsraw", "mpegvideo", "mpjpeg", "mv", "mxf"),
+    *("nsv", "nut", "obu", "ogg", "pva", "r3d", "rm", "smjpeg", "smk", "swf", "vc1", "vc1test", "vivo", "vvc", "wtv"),
+    *("yuv4mpegpipe", "bmp_pipe", "gif_pipe", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe"),
+    *("aac", "ac3", "aiff", "amr", "ape", "caf", "dts", "eac3", "flac", "loas", "mp3", "tta", "w64", "wav", "wv"),
+)
+"""ffmpeg's readers of video and sound that read the file they are given, and no other: not those of playlists, concat
+scripts, session descriptions, manifests or numbered pictures, which would open what these name."""
+
+_LISTS = re.compile(
+    rb"\s*(#EXTM3U|ffconcat|\[playlist\]|v=0\s|(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(MPD|playlist|smil|asx)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How files begin that name others: playlists, concat scripts, session descriptions and manifests."""
+
+_HEAD_BYTES = 4096
+
+_ONLY_THE_FILE = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+
 
 def open_file(path: Path) -> Any:
-    """An open container, a context manager; times are those of the file, none is made up.
+    """An open container, a context manager; times are those of the file, none is made up. It opens no other file.
 
     Raises:
         VideoError: ffmpeg does not know the file as a video.
     """
     listen_to_errors()
+    with path.open("rb") as file:
+        if _LISTS.match(file.read(_HEAD_BYTES).removeprefix(codecs.BOM_UTF8)):
+            raise VideoError("this is a list of other files, not a video; they are not opened. Give them instead")
     try:
-        container: Any = av.open(str(path), metadata_errors=_INVALID_UTF8)
+        container: Any = av.open(str(path), metadata_errors=_INVALID_UTF8, options=_ONLY_THE_FILE)
     except av.FFmpegError as error:
         raise VideoError(_why_not_opened(path, error)) from error
     container.flags = container.flags & ~av.container.Flags.gen_pts.value
