@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,47 @@ def test_a_damaged_part_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="damaged"):
             store.publish([])
     assert not (tmp_path / "f.h5").exists()
+
+
+def test_many_parts_need_few_descriptors(tmp_path: Path) -> None:
+    out, limits = tmp_path / "f.h5", resource.getrlimit(resource.RLIMIT_NOFILE)
+    with FeatureStore(out, RECORD) as store:
+        for number in range(60):
+            add(store, f"v{number:02}", [rows(2, number)])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, limits[1]))
+        try:
+            assert store.publish([]) == 60
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with open_features(out) as file:
+        assert len(file) == 60
+        np.testing.assert_array_equal(file["v59"].features, rows(2, 59)["features"])
+
+
+def test_room_is_reserved_for_all_that_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long lists of inputs, attributes and reasons of failures too: HDF5 does not survive a write that fails."""
+    reserved: list[int] = []
+    reserve = os.posix_fallocate
+
+    def noted(descriptor: int, offset: int, length: int) -> None:
+        reserved.append(length)
+        reserve(descriptor, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", noted)
+    out = tmp_path / "f.h5"
+    long_record = RunRecord(RECORD.identity, RECORD.attributes | {"config": "x" * 3_000_000})
+    failures = [VideoFailed(f"f{number}", "p" * 4000, "r" * 2000) for number in range(300)]
+    with FeatureStore(out, long_record) as store:
+        writer = store.writer("a")
+        writer.append(rows(3))
+        writer.finish(ATTRIBUTES | {"id": "a", "damage": "d" * 500_000})
+        store.publish(failures)
+    first = out.stat().st_size
+    assert 4_500_000 < first <= reserved[0]
+    with FeatureStore(out, long_record) as store:
+        add(store, "b", [rows(3)])
+        store.publish(failures)
+    assert first < out.stat().st_size <= reserved[1]
 
 
 def test_no_room_for_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
