@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar, get_type_hints
@@ -109,24 +109,34 @@ def _options_of(command: Callable[..., Any]) -> frozenset[str]:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, as a cluster sends it: stops the way Ctrl-C does."""
+    """A signal that stops the way Ctrl-C does: SIGTERM, as a cluster sends it, or SIGHUP, of a terminal that closes."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 @contextmanager
 def stoppable(what_is_kept: Callable[[], str]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block with a line of text on stderr and exit code 130 or 143."""
-    earlier = signal.signal(signal.SIGTERM, _terminate)
+    """Ctrl-C, SIGTERM and SIGHUP end the block with a line of text on stderr and exit code 130, 143 or 129.
+
+    Under `nohup`, SIGHUP stays without effect.
+    """
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    earlier = {number: signal.signal(number, _terminate) for number in wanted}
     try:
         yield
     except KeyboardInterrupt as stop:
-        err.print(what_is_kept(), soft_wrap=True)
-        raise typer.Exit(128 + signal.SIGTERM if isinstance(stop, _Terminated) else INTERRUPTED) from None
+        with suppress(OSError):  # the terminal may be gone
+            err.print(what_is_kept(), soft_wrap=True)
+        raise typer.Exit(128 + stop.number if isinstance(stop, _Terminated) else INTERRUPTED) from None
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
+    raise _Terminated(number)
 
 
 def show_version(asked: bool) -> None:

@@ -66,7 +66,8 @@ def test_a_table_that_nobody_reads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+    ("sent", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_finished_videos_are_kept(tmp_path: Path, sent: signal.Signals, code: int) -> None:
     folder, out = tmp_path / "videos", tmp_path / "f.h5"
