@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from lcdc_extract.features.digest import SHA256, DatasetDigest, file_digest, video_digest
 from lcdc_extract.features.part import ROW, Part
 from lcdc_extract.features.reader import video_ids
 from lcdc_extract.features.schema import (
@@ -58,6 +59,7 @@ def assemble(
         names = sorted([*names, *parts])
         file[INDEX] = _index(videos, names)
         file[FAILURES] = _failures(old, failures, set(names))
+        file.attrs[SHA256] = file_digest(file, names)
         file.flush()
         used_bytes = file.id.get_filesize()
     os.truncate(path, used_bytes)
@@ -93,13 +95,19 @@ def _copy_videos(path: Path, target: h5py.Group, without: Container[str]) -> lis
 
 
 def _write_video(group: h5py.Group, part: Part) -> None:
+    digests = {}
     for name in ROW_DATASETS:
-        base, shape = ROW[name].base, ROW[name].shape
-        group.create_dataset(name, (len(part), *shape), base)
+        base, shape = ROW[name].base, (len(part), *ROW[name].shape)
+        group.create_dataset(name, shape, base)
+        digests[name] = DatasetDigest(name, base, shape)
     for begin, block in part.blocks():
         for name in ROW_DATASETS:
             group[name][begin : begin + len(block)] = block[name]
+            digests[name].update(block[name])
+    for name in ROW_DATASETS:
+        group[name].attrs[SHA256] = digests[name].hexdigest()
     _set_attributes(group, {key: value for key, value in part.attributes.items() if key != "id"} | {"complete": True})
+    group.attrs[SHA256] = video_digest(group)
 
 
 def _index(videos: h5py.Group, names: Iterable[str]) -> npt.NDArray[Any]:

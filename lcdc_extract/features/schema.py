@@ -1,6 +1,7 @@
 """The feature file, schema `lcdc-features/1`: names, types and the records that go into it.
 
-/                     attributes: schema, what made the file, the settings as JSON
+/                     attributes: schema, what made the file, the settings as JSON; here and at every video and dataset
+                      `sha256`, see `digest`
 /videos/<id>          attributes of the video, and five datasets with one row per feature
     features          float32 (T, 1024)
     frame_index       int64   (T,)   decoded frame the row stands for, from 0

@@ -14,6 +14,7 @@ from lcdc_extract.toolbox.plot import plot
 from lcdc_extract.toolbox.score import score
 from lcdc_extract.toolbox.synth import synth
 from lcdc_extract.toolbox.train import train
+from lcdc_extract.toolbox.verify import verify
 
 app = typer.Typer(
     help="Tools around lcdc-extract.",
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(inspect)
+app.command()(verify)
 app.command()(plot)
 app.command()(score)
 app.command()(train)
