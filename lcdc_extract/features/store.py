@@ -18,13 +18,16 @@ import h5py
 
 from lcdc_extract.errors import OutputError
 from lcdc_extract.features.assemble import assemble
-from lcdc_extract.features.part import Part, PartWriter
+from lcdc_extract.features.part import DamagedPartError, Part, PartWriter
 from lcdc_extract.features.reader import video_ids
 from lcdc_extract.features.schema import ROW_DATASETS, SCHEMA, VIDEOS, RunRecord, VideoFailed, differences
 from lcdc_extract.files import UNFINISHED, InUseError, Lock, acquire, publish, write_text
 
 PART_CARDS = "[0-9a-f]" * 24 + ".json"
-RUN = "run.json"
+PUBLISHED = "published"
+"""Says that the output holds what the parts hold, while they are being removed."""
+DAMAGED = ".damaged"
+"""Behind the names of what was put aside."""
 
 
 def check_output(out: Path) -> None:
@@ -93,9 +96,14 @@ class FeatureStore:
         self.out, self.record, self.parts = out, record, parts_folder(out)
         self._lock = self._acquire()
         try:
+            if (self.parts / PUBLISHED).exists():  # the run before was killed while it removed them
+                self._remove_parts()
+            self.damaged = self._set_aside_damaged()
+            """Parts of an earlier run that are made again, in words."""
             self._state = _State(out, record, overwrite)
+            for card in self._state.replaced:
+                card.unlink()
             self._clean()
-            self._note(anew=self._state.anew)
         except BaseException:
             self.close()
             raise
@@ -118,7 +126,8 @@ class FeatureStore:
 
     def writer(self, video_id: str) -> PartWriter:
         """A writer for one video's rows; `finish` it with attributes that hold the id."""
-        return PartWriter(self.parts / hashlib.sha256(video_id.encode()).hexdigest()[:24])
+        path = self.parts / hashlib.sha256(video_id.encode()).hexdigest()[:24]
+        return PartWriter(path, self.record.identity, anew=self._state.anew)
 
     def publish(self, failures: Iterable[VideoFailed]) -> int:
         """Puts all finished videos, of this run and earlier ones, into the output in one step.
@@ -128,30 +137,51 @@ class FeatureStore:
 
         Raises:
             OSError: there is no room for it; parts and the old output are untouched.
+            OutputError: parts were damaged meanwhile; they are put aside, nothing else is touched.
         """
+        if damaged := self._set_aside_damaged():
+            raise OutputError(
+                f"{len(damaged)} finished videos were damaged on the disk before they could be put into {self.out}: "
+                f"{'; '.join(damaged[:3])}. The same command makes them again."
+            )
         finished = self.finished()
         if finished:
             unfinished = self.parts / f"assembled{UNFINISHED}"
             assemble(unfinished, self._state.old, self._state.parts(), self.record, failures)
             publish(unfinished, self.out)
-            self._note(anew=False)  # from here on the output holds what the parts hold
-        for card in list(self.parts.glob(PART_CARDS)):
-            card.unlink()  # before their rows: a card promises rows
-        self._clean()
+        self._remove_parts()
         return len(finished)
 
     def close(self) -> None:
         """Releases the lock; finished parts stay for the next run."""
         if not self.has_parts():
-            (self.parts / RUN).unlink(missing_ok=True)
+            for path in self.parts.glob("*" + DAMAGED):
+                path.unlink()
             (self.parts / "lock").unlink(missing_ok=True)  # while we hold it; `_acquire` notices
             with contextlib.suppress(OSError):  # a network file system may keep a trace of the open lock
                 self.parts.rmdir()
         self._lock.release()
 
-    def _note(self, *, anew: bool) -> None:
-        """Leaves word for a later run whose parts these are, and whether they replace the output or join it."""
-        write_text(self.parts / RUN, json.dumps({"identity": self.record.identity, "anew": anew}))
+    def _set_aside_damaged(self) -> list[str]:
+        """Renames what is not as it was written, so that it counts no more; returns which, in words."""
+        found = []
+        for card in sorted(self.parts.glob(PART_CARDS)):
+            try:
+                Part(card).check()
+            except DamagedPartError as error:
+                found.append(str(error))
+                for path in (card, card.with_suffix(".rows")):
+                    if path.exists():
+                        path.rename(path.with_name(path.name + DAMAGED))
+        return found
+
+    def _remove_parts(self) -> None:
+        """The output holds them; killed on the way, the next run goes on with it."""
+        write_text(self.parts / PUBLISHED, "")
+        for card in list(self.parts.glob(PART_CARDS)):
+            card.unlink()  # before their rows: a card promises rows
+        self._clean()
+        (self.parts / PUBLISHED).unlink()
 
     def _acquire(self) -> Lock:
         path = self.parts / "lock"
@@ -166,11 +196,7 @@ class FeatureStore:
             raise OutputError(f"cannot lock {path}: {error}. Choose an `out` on a local disk.") from error
 
     def _clean(self) -> None:
-        """Removes what no card vouches for, and with a fresh start the cards too."""
-        if self._state.discards_parts:
-            for card in list(self.parts.glob(PART_CARDS)):
-                card.unlink()
-            self._state.discards_parts = False
+        """Removes what no card vouches for."""
         for path in (*self.parts.glob("*" + UNFINISHED), *self.parts.glob("*.rows")):
             if not path.with_suffix(".json").exists() or path.suffix == UNFINISHED:
                 path.unlink()
@@ -180,25 +206,34 @@ class _State:
     """What an output and its parts hold, and whether a run may go on with them. Only reads."""
 
     def __init__(self, out: Path, record: RunRecord, overwrite: bool) -> None:
-        self._folder = parts_folder(out)
-        wanted = json.loads(json.dumps(record.identity))
-        run = {"identity": wanted, "anew": overwrite}
-        if any(self._folder.glob(PART_CARDS)):  # without parts there is nothing to go on with
-            run = _read_run(self._folder / RUN, overwrite) or {"identity": None, "anew": False}
-        self.discards_parts = overwrite and (run["identity"] != wanted or not run["anew"])
-        """Whether parts are of a run that this one replaces; one that was itself a fresh start is continued."""
-        self.anew: bool = overwrite or run["anew"]
+        self._folder, self._wanted = parts_folder(out), json.loads(json.dumps(record.identity))
+        cards = self._cards()
+        self.replaced = [card for card, part in cards.items() if overwrite and not self._goes_on(part)]
+        """Cards of an earlier run that this one replaces; one that was itself a fresh start is continued."""
+        self.anew: bool = overwrite or any(part.anew for part in cards.values())
         self.old = out if out.exists() and not self.anew else None
         """The file whose videos go into the new one."""
-        if not self.discards_parts:
-            _check_same(self._folder, run["identity"], wanted)
+        for part in (part for card, part in cards.items() if card not in self.replaced):
+            _check_same(self._folder, part.identity, self._wanted)
         if self.old:
-            _check_same(self.old, _read_identity(self.old), wanted)
+            _check_same(self.old, _read_identity(self.old), self._wanted)
 
     def parts(self) -> dict[str, Part]:
         """Finished parts by video id."""
-        cards = [] if self.discards_parts else sorted(self._folder.glob(PART_CARDS))
-        return {part.attributes["id"]: part for part in map(Part, cards)}
+        return {part.id: part for card, part in self._cards().items() if card not in self.replaced}
+
+    def _goes_on(self, part: Part) -> bool:
+        return part.anew and part.identity == self._wanted
+
+    def _cards(self) -> dict[Path, Part]:
+        """All parts that are whole, by card."""
+        found: dict[Path, Part] = {}
+        if (self._folder / PUBLISHED).exists():
+            return found
+        for card in sorted(self._folder.glob(PART_CARDS)):
+            with contextlib.suppress(DamagedPartError):
+                found[card] = Part(card)
+        return found
 
     def finished(self) -> dict[str, dict[str, Any]]:
         """Finished videos, id -> attributes."""
@@ -216,21 +251,6 @@ def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> No
             + "\n  ".join(differences(found, wanted))
             + "\nGive the same settings to continue it, another `out`, or `overwrite=True` to start anew."
         )
-
-
-def _read_run(path: Path, overwrite: bool) -> dict[str, Any] | None:
-    """What `_note` left, or None where it cannot be read and the parts are to be replaced anyway."""
-    try:
-        run = json.loads(path.read_text())
-        return {"identity": dict(run["identity"]), "anew": bool(run["anew"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if overwrite:
-            return None
-        parts = len(list(path.parent.glob(PART_CARDS)))
-        raise OutputError(
-            f"{path}, which says what the {parts} finished videos beside it were made with, cannot be read ({error}). "
-            f"`overwrite=True` starts anew without them; or move {path.parent} away."
-        ) from error
 
 
 def _read_identity(path: Path) -> dict[str, Any]:

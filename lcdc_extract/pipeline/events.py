@@ -28,6 +28,8 @@ class RunStarted:
     stride: int
     skipped: tuple[str, ...] = ()
     """What was left out of the inputs, with the reason."""
+    damaged: tuple[str, ...] = ()
+    """Videos that an earlier run had finished, and whose rows were damaged on the disk since: they are made again."""
 
 
 @dataclass(frozen=True)

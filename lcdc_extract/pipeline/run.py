@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from lcdc_extract import ops
@@ -54,7 +55,8 @@ def extract(config: ExtractConfig, report: Reporter = silent) -> RunSummary:
         skipped = tuple(part.id for part in prepared.wanted if part.id in finished)
         incomplete_before = tuple(name for name in skipped if finished[name]["incomplete"])
         left = len(prepared.wanted) - len(skipped) + len(prepared.refused)
-        report(_started(prepared, left, len(todo) + len(prepared.refused), len(skipped)))
+        started_with = _started(prepared, left, len(todo) + len(prepared.refused), len(skipped))
+        report(replace(started_with, damaged=tuple(store.damaged)))
         run = _Run(prepared, report)
         run.refuse(prepared.refused)
         if todo:

@@ -57,6 +57,7 @@ def describe_start(event: RunStarted) -> str:
 def remarks(event: RunStarted) -> list[str]:
     """What deserves to be said at the start: inputs that were skipped, and weights that are not for real scenes."""
     found = [f"skipped: {text}" for text in event.skipped]
+    found += [f"damaged on the disk since an earlier run, made again: {text}" for text in event.damaged]
     if not event.trained:
         found.append(
             "WARNING: the network is untrained, its weights are random numbers. The features have the right shape and "

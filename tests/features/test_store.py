@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 
 from lcdc_extract.errors import OutputError
 from lcdc_extract.features import FeatureStore, RunRecord, VideoFailed, check_ids, check_output, open_features, peek
+from lcdc_extract.features.part import DamagedPartError, Part
 
 RECORD = RunRecord({"weights_sha256": "ab", "stride": 1}, {"trained": False, "weights": "untrained"})
 ATTRIBUTES = {"frames_decoded": 40, "frames_per_second": 25.0, "width": 64, "height": 48, "incomplete": False}
@@ -98,14 +102,81 @@ def test_finished_videos_survive_and_join_a_later_run(tmp_path: Path) -> None:
         assert file.failures == []
 
 
-def test_a_damaged_part_is_refused(tmp_path: Path) -> None:
-    with FeatureStore(tmp_path / "f.h5", RECORD) as store:
+def damage(path: Path, how: str) -> None:
+    """A flipped bit, nothing at all, or some text."""
+    content = bytearray(path.read_bytes())
+    if how == "flipped":
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+    elif how == "gone":
+        path.unlink()
+    else:
+        path.write_text(how)
+
+
+@pytest.mark.parametrize("kind", ["rows", "json"])
+@pytest.mark.parametrize("how", ["flipped", "gone", "", "{}", "[]", "\0garbage", "[" * 100_000])
+def test_a_damaged_part_is_put_aside_and_made_again(tmp_path: Path, kind: str, how: str) -> None:
+    out = tmp_path / "f.h5"
+    with FeatureStore(out, RECORD) as store:
         add(store, "a", [rows(5)])
-        part = next(store.parts.glob("*.rows"))
-        part.write_bytes(part.read_bytes()[:-1])
-        with pytest.raises(OutputError, match="damaged"):
+        damage(next(store.parts.glob(f"*.{kind}")), how)
+        add(store, "b", [rows(4)])
+    with FeatureStore(out, RECORD) as store:
+        assert list(store.finished()) == ["b"]
+        assert len(store.damaged) == (0 if (kind, how) == ("json", "gone") else 1)
+        if kind == "rows":
+            assert store.damaged[0].startswith("a: its rows ")
+        add(store, "a", [rows(5)])
+        assert store.publish([]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
+    with open_features(out) as file:
+        np.testing.assert_array_equal(file["a"].features, rows(5)["features"])
+
+
+def test_every_flipped_bit_of_a_card_is_noticed(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path / "f.h5", RECORD) as store:
+        add(store, "a", [rows(1)])
+        card = next(store.parts.glob("*.json"))
+        content = card.read_bytes()
+        before = json.loads(content)["card"]
+        for place in range(len(content)):
+            card.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+            with contextlib.suppress(DamagedPartError):
+                Part(card)
+                assert json.loads(card.read_text())["card"] == before, place
+        card.write_bytes(content)
+
+
+def test_a_part_that_is_damaged_while_it_waits_is_not_published(tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    with FeatureStore(out, RECORD) as store:
+        add(store, "a", [rows(5)])
+        add(store, "b", [rows(4)])
+        damage(store.parts / (hashlib.sha256(b"a").hexdigest()[:24] + ".rows"), "flipped")
+        with pytest.raises(OutputError, match=r"1 finished videos were damaged on the disk .*: a: its rows are others"):
             store.publish([])
-    assert not (tmp_path / "f.h5").exists()
+    assert not out.exists()
+    with FeatureStore(out, RECORD) as store:
+        assert list(store.finished()) == ["b"]
+
+
+def test_killed_while_parts_are_removed(tmp_path: Path) -> None:
+    """The output holds them already; nothing is done twice and nothing is lost."""
+    out = tmp_path / "f.h5"
+    with FeatureStore(out, RECORD, overwrite=True) as store:
+        for name in "ab":
+            add(store, name, [rows(5)])
+        shutil.copytree(store.parts, tmp_path / "saved")
+        store.publish([])
+    (tmp_path / "saved").rename(store.parts)
+    (store.parts / "published").touch()
+    next(store.parts.glob("*.json")).unlink()
+    assert sorted(peek(out, RECORD)) == ["a", "b"]
+    with FeatureStore(out, RECORD) as store:
+        assert sorted(store.finished()) == ["a", "b"]
+        assert not store.has_parts()
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
 
 
 def test_many_parts_need_few_descriptors(tmp_path: Path) -> None:
@@ -181,24 +252,6 @@ def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
         FeatureStore(out, other)
     with FeatureStore(out, other, overwrite=True) as store:
         assert store.finished() == {}
-
-
-@pytest.mark.parametrize("damage", ["missing", "", "{", "[]", '{"identity": 3, "anew": false}'])
-def test_parts_of_a_run_that_nothing_describes(tmp_path: Path, damage: str) -> None:
-    out = tmp_path / "feats.h5"
-    with FeatureStore(out, RECORD) as store:
-        add(store, "a", [rows(5)])
-    run = tmp_path / "feats.h5.parts" / "run.json"
-    run.unlink()
-    if damage != "missing":
-        run.write_text(damage)
-    before = sorted(path.name for path in run.parent.iterdir() if path.suffix in (".rows", ".json"))
-    with pytest.raises(OutputError, match=r"run\.json, which says what the 1 finished videos .* cannot be read"):
-        FeatureStore(out, RECORD)
-    assert sorted(path.name for path in run.parent.iterdir() if path.suffix in (".rows", ".json")) == before
-    with FeatureStore(out, RECORD, overwrite=True) as store:
-        assert store.finished() == {}
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
