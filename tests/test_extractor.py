@@ -90,7 +90,7 @@ def test_released_alignment_repeats_rows(extractor: Extractor, weights_file: Pat
     assert len(features) == 21 // 2
     assert (features[:4] == features[4]).all(), "4 copies of the first row, which shows frame 8"
     assert (features[7:] == features[6]).all(), "3 of the last"
-    assert relative_l2(torch.from_numpy(features[4:7]), by_snippet(weights_file, [8, 10, 12])) < 1e-5
+    assert relative_l2(torch.from_numpy(features[[4, 6]]), by_snippet(weights_file, [8, 12])) < 1e-5
     with pytest.raises(ConfigError, match="cannot be streamed"):
         released.stream()
     with pytest.raises(VideoError, match="15 sampled frames"):

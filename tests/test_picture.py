@@ -248,7 +248,8 @@ def test_videos_and_their_features_are_read_once(
     monkeypatch.setattr(picture, "DecoderPool", decoding)
     assert plot(two_videos, "--out", tmp_path / "new")[0] == 0
     arrays = ("features", "frame_index", "time_seconds", "edge", "damaged")
-    assert sorted(features) == sorted(f"/videos/{video}/{array}" for video in ("a", "sub/b") for array in arrays)
+    of_videos = sorted(name for name in features if name.startswith("/videos/"))
+    assert of_videos == sorted(f"/videos/{video}/{array}" for video in ("a", "sub/b") for array in arrays)
     assert decoded == ["a.mp4", "b.mp4"]
 
 

@@ -17,8 +17,9 @@ from lcdc_extract.features.schema import FAILURES, INDEX, ROW_DATASETS, SCHEMA, 
 
 
 def video_ids(file: h5py.File) -> list[str]:
-    """Ids of all videos in an open feature file, sorted, as its index has them."""
-    return sorted(name.decode() for name in file[INDEX]["id"])
+    """Ids of all videos in an open feature file, sorted: those of its index that are there."""
+    videos = file[VIDEOS]
+    return sorted(name for name in (row.decode() for row in file[INDEX]["id"]) if name in videos)
 
 
 @dataclass(frozen=True)

@@ -13,24 +13,22 @@ from tests.video.reference import decode, failure
 either = pytest.mark.parametrize("decoder", ["auto", "av"])
 
 
-@either
 @pytest.mark.parametrize("encoder", ["mpeg4 -bf 2", "mpeg4", "mpeg4 -vtag XVID", "libx264 -bf 0"])
-def test_frames_that_a_recorder_dropped_in_avi(tmp_path: Path, encoder: str, decoder: str) -> None:
+def test_frames_that_a_recorder_dropped_in_avi(tmp_path: Path, encoder: str) -> None:
     drop = "-vf select='not(between(n,10,19))' -fps_mode passthrough -enc_time_base 1/25"
     path = render(tmp_path / "g.avi", f"{drop} -c:v {encoder}", seconds=2)
-    found = decode(path, decoder=decoder)
+    found = decode(path)
     kept = [n for n in range(50) if not 10 <= n <= 19]
     np.testing.assert_allclose(found.times, np.array(kept) / 25, atol=1e-6)
     assert (found.times[10], found.times[-1]) == pytest.approx((0.80, 1.96))
     np.testing.assert_array_equal(found.rgb, shown(path))
 
 
-@either
 @pytest.mark.parametrize("encoder", ["libx264 -bf 3", "mpeg4 -bf 2", "mpeg4 -bf 2 -bsf:v mpeg4_unpack_bframes"])
-def test_times_in_the_order_of_decoding_in_avi(tmp_path: Path, encoder: str, decoder: str) -> None:
+def test_times_in_the_order_of_decoding_in_avi(tmp_path: Path, encoder: str) -> None:
     path = render(tmp_path / "a.avi", f"-c:v {encoder}")
-    np.testing.assert_allclose(decode(path, decoder=decoder).times, np.arange(25) / 25, atol=1e-6)
-    assert decode(path, decoder=decoder, fps=5).index.tolist() == [0, 5, 10, 15, 20]
+    np.testing.assert_allclose(decode(path).times, np.arange(25) / 25, atol=1e-6)
+    assert decode(path, fps=5).index.tolist() == [0, 5, 10, 15, 20]
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +47,18 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-@either
 @pytest.mark.parametrize("name", ["a.ts", "a.mpg", "a.m2ts"])
-def test_clocks_that_start_again_go_on(joined: dict[str, Path], name: str, decoder: str) -> None:
-    found = decode(joined[name], decoder=decoder)
+def test_clocks_that_start_again_go_on(joined: dict[str, Path], name: str) -> None:
+    found = decode(joined[name])
     np.testing.assert_allclose(found.times, np.arange(50) / 25, atol=1e-6)
     assert "the clock of the file starts again at frame 25" in "; ".join(found.opened.info.notes)
     assert not found.damaged.any()
     assert not found.ended.condition.incomplete
-    assert len(decode(joined[name], decoder=decoder, fps=12.5).index) == 25
+    assert len(decode(joined[name], fps=12.5).index) == 25
 
 
-@either
-def test_a_clock_that_leaps_is_kept_and_noted(joined: dict[str, Path], decoder: str) -> None:
-    found = decode(joined["leap"], decoder=decoder)
+def test_a_clock_that_leaps_is_kept_and_noted(joined: dict[str, Path]) -> None:
+    found = decode(joined["leap"])
     np.testing.assert_allclose(found.times[:25], np.arange(25) / 25, atol=1e-6)
     np.testing.assert_allclose(found.times[25:] - found.times[25], np.arange(25) / 25, atol=1e-6)
     assert found.times[25] == pytest.approx(36000, abs=2)
@@ -147,12 +143,11 @@ def test_rates_are_those_of_frames_not_of_fields(
     assert info.interlaced
 
 
-@either
 @pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.flv", "a.wmv", "a.ogv", "a.mxf", "a.nut", "a.y4m", "a.mov"])
-def test_kinds_of_files(tmp_path: Path, name: str, decoder: str) -> None:
+def test_kinds_of_files(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     ffmpeg(f"{pattern(seconds=0.8)} {'-pix_fmt yuv420p' if name != 'a.gif' else ''} {{}}", path)
-    found = decode(path, decoder=decoder)
+    found = decode(path)
     expected = times(path)
     np.testing.assert_allclose(found.times, expected - expected[0], atol=1e-6)
     np.testing.assert_array_equal(found.rgb, shown(path))

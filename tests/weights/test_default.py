@@ -17,7 +17,7 @@ from lcdc_extract.weights.registry import find_file, registry
 from lcdc_extract.weights.resolve import DEFAULT, resolve_weights
 
 SEED = 20_000
-CLIPS_PER_CLASS = 3
+CLIPS_PER_CLASS = 2
 
 
 @pytest.fixture(scope="module")
