@@ -40,13 +40,17 @@ def read_dataset(config: TrainConfig, report: Reporter = silent) -> Dataset:
         report: called with a note for what is left out of the videos.
 
     Raises:
-        VideoError: no videos are found, or, without a split, one has a name that cannot be used.
+        VideoError: no videos are found, or only parts of some, or, without a split, one has a name that cannot be used.
         LabelsError: labels cannot be read, or a video, its labels or a place in one bundle only is missing.
     """
     assert config.videos is not None, "TrainConfig checks it"
     assert config.labels is not None, "TrainConfig checks it"
     names, labels = read_labels(config.labels, config.mapping)
     found = discover([str(config.videos)])
+    if any(video.parts for video in found.videos):
+        raise VideoError(
+            f"{config.videos} lists parts of videos; training takes whole ones, with labels for parts of them"
+        )
     for place in found.skipped:
         report(TrainingNote(f"skipped {place}"))
     _tell_refused(found.refused, config, report)

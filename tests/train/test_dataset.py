@@ -137,3 +137,10 @@ def test_segments_in_a_csv_file(folder: Path) -> None:
     found = dataset(folder, labels=path)
     assert ids(found.train) == ["S1/a", "b", "c"]
     assert isinstance(found.labels["b"], Segments)
+
+
+def test_lists_of_parts_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "parts.csv").write_text("path,start,end\nvideos/b.mp4,1,2\n")
+    with pytest.raises(VideoError, match=r"@parts\.csv lists parts of videos; training takes whole ones"):
+        read_dataset(TrainConfig(out=folder / "out", videos=Path("@parts.csv"), labels=folder / "groundTruth"))
