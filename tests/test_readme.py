@@ -148,7 +148,7 @@ def test_make_targets_exist() -> None:
 
 
 def test_every_option_named_exists() -> None:
-    commands = (["plot"], ["synth"], ["score"], ["train"], ["weights", "convert"])
+    commands = (["verify"], ["plot"], ["synth"], ["score"], ["train"], ["weights", "convert"])
     help_text = help_of("lcdc_extract.cli") + "".join(help_of("lcdc_extract.toolbox", *command) for command in commands)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert named - set(re.findall(r"--[a-z][a-z-]+", help_text)) == set()

@@ -15,13 +15,17 @@ import pytest
 from tests.clips import render_clip
 
 TOOLBOX = "from lcdc_extract.toolbox import main; main()"
-COMMAND = [sys.executable, "-c", "from lcdc_extract.cli import main; main()"]
+NOT_UNDER_NOHUP = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+COMMAND = [sys.executable, "-c", f"{NOT_UNDER_NOHUP}; from lcdc_extract.cli import main; main()"]
 
 
 def start(folder: Path, out: Path) -> subprocess.Popen[str]:
     options = ["--weights", "untrained", "--decoders", "1", "--batch-size", "4", "--json"]
     return subprocess.Popen(
-        [*COMMAND, str(folder), "--out", str(out), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, str(folder), "--out", str(out), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
