@@ -15,8 +15,7 @@ import pytest
 from tests.clips import render_clip
 
 TOOLBOX = "from lcdc_extract.toolbox import main; main()"
-NOT_UNDER_NOHUP = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
-COMMAND = [sys.executable, "-c", f"{NOT_UNDER_NOHUP}; from lcdc_extract.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from lcdc_extract.cli import main; main()"]
 
 
 def start(folder: Path, out: Path) -> subprocess.Popen[str]:
@@ -70,8 +69,7 @@ def test_a_table_that_nobody_reads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -signal.SIGKILL)],
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
 def test_finished_videos_are_kept(tmp_path: Path, sent: signal.Signals, code: int) -> None:
     folder, out = tmp_path / "videos", tmp_path / "f.h5"
@@ -101,3 +99,20 @@ def test_finished_videos_are_kept(tmp_path: Path, sent: signal.Signals, code: in
             "b": (3, 1024),
         }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "videos"]
+
+
+@pytest.mark.parametrize(("handler", "code"), [("SIG_DFL", 129), ("SIG_IGN", 0)])
+def test_a_terminal_that_closes(handler: str, code: int) -> None:
+    """SIGHUP stops a run with the same words, but not under nohup, which has it ignored."""
+    script = (
+        "import os, signal, typer; from lcdc_extract.terminal import stoppable\n"
+        f"signal.signal(signal.SIGHUP, signal.{handler})\n"
+        "try:\n"
+        "    with stoppable(lambda: 'Finished videos are kept'):\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "except typer.Exit as stop:\n"
+        "    raise SystemExit(stop.exit_code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert ("Finished videos are kept" in done.stderr) == (code == 129)

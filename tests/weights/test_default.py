@@ -18,13 +18,16 @@ from lcdc_extract.weights.resolve import DEFAULT, resolve_weights
 
 SEED = 20_000
 CLIPS_PER_CLASS = 2
+SEEN_CLASSES = range(0, len(CLASSES), 2)
+"""Every second one: each scene takes seconds."""
 
 
 @pytest.fixture(scope="module")
 def clips() -> torch.Tensor:
-    """Three scenes of each class, (27, 16, 3, 224, 224) uint8; those of a class come one after another."""
+    """Two scenes of five classes, (10, 16, 3, 224, 224) uint8; those of a class come one after another."""
     scenes = []
-    for number, name in enumerate(CLASSES):
+    for number in SEEN_CLASSES:
+        name = CLASSES[number]
         for clip in range(CLIPS_PER_CLASS):
             rng = np.random.default_rng((SEED, number, clip))
             scale = rng.uniform(0.4, 0.7)
@@ -61,7 +64,7 @@ def test_it_sees_motion_and_nothing_else(clips: torch.Tensor) -> None:
         centre = torch.full((SNIPPET_LENGTH,), CENTRE)
         moving.append(choice(encoded))
         still.append(choice(EncodedFrames(encoded.appearance[centre], encoded.offsets[centre])))
-    labels = np.arange(len(CLASSES)).repeat(CLIPS_PER_CLASS)
+    labels = np.array(SEEN_CLASSES).repeat(CLIPS_PER_CLASS)
     chance = 1 / len(CLASSES)
     assert np.mean(moving == labels) > 4 * chance
     assert np.mean(still == labels) < 3 * chance
