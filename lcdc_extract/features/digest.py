@@ -19,10 +19,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lcdc_extract.features.part import BLOCK_ROWS
 from lcdc_extract.features.schema import FAILURES, ROW_DATASETS, VIDEOS
 
 SHA256 = "sha256"
-_BLOCK_ROWS = 1024
 
 
 class DatasetDigest:
@@ -43,9 +43,15 @@ class DatasetDigest:
 def dataset_digest(name: str, dataset: h5py.Dataset) -> str:
     """Of a dataset, read from the file."""
     digest = DatasetDigest(name, dataset.dtype, dataset.shape)
-    for begin in range(0, len(dataset), _BLOCK_ROWS):
-        digest.update(dataset[begin : begin + _BLOCK_ROWS])
+    for rows in blocks(dataset):
+        digest.update(rows)
     return digest.hexdigest()
+
+
+def blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray[Any, Any]]:
+    """A dataset's rows, not too many at once."""
+    for begin in range(0, len(dataset), BLOCK_ROWS):
+        yield dataset[begin : begin + BLOCK_ROWS]
 
 
 def video_digest(group: h5py.Group) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,9 @@ import h5py
 import numpy as np
 
 from lcdc_extract.config import FEATURE_SIZE
-from lcdc_extract.features.digest import SHA256, dataset_digest, file_digest, video_digest
+from lcdc_extract.features.digest import SHA256, blocks, dataset_digest, file_digest, video_digest
 from lcdc_extract.features.part import ROW
 from lcdc_extract.features.schema import FAILURES, INDEX, INDEX_TYPE, ROW_DATASETS, SCHEMA, VIDEOS
-
-_BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -112,10 +110,6 @@ def _check_video(name: str, group: h5py.Group, faults: _Faults) -> None:
         right = found.attrs[SHA256] == dataset_digest(dataset, found)
         faults.unless(right, place, f"the numbers of {dataset} are others than those that were written")
     faults.unless(group["features"].shape[1:] == (FEATURE_SIZE,) and rows, place, "it has no features")
-    faults.unless(_all(group["features"], np.isfinite), place, "some features are no numbers")
+    finite = all(bool(np.isfinite(rows).all()) for rows in blocks(group["features"]))
+    faults.unless(finite, place, "some features are no numbers")
     faults.unless(group.attrs[SHA256] == video_digest(group), place, "its attributes are others than were written")
-
-
-def _all(dataset: h5py.Dataset, holds: Callable[[Any], Any]) -> bool:
-    blocks = (dataset[begin : begin + _BLOCK_ROWS] for begin in range(0, len(dataset), _BLOCK_ROWS))
-    return all(bool(holds(block).all()) for block in blocks)

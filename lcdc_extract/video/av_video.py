@@ -88,7 +88,9 @@ class AvVideo:
 
     def _pictures(self) -> Iterator[tuple[Any, Fate]]:
         damage, clock, slot = self._damage, self._container.clock, -1
-        with open_file(self._container.path) as file, Complaints() as complaints:
+        with Complaints() as complaints, open_file(self._container.path) as file:
+            for complaint in complaints.take_of(file.format.name):
+                damage.ahead_of(0, complaint)
             stream = choose_stream(file, self._container.stream)
             decoder = stream.codec_context
             decoder.thread_count = NUM_THREADS

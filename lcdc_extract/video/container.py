@@ -96,14 +96,13 @@ def read_container(
     Raises:
         VideoError: it is no video that ffmpeg knows, or nothing in it can be decoded.
     """
-    with open_file(path) as file:
-        stream = choose_stream(file, video_stream)
-        survey = _Survey(stream)
-        with Complaints() as complaints:
-            for packet in _packets(file, complaints):
-                survey.take(packet, complaints.take())
-                on_packet()
-            survey.hear(complaints.take())
+    with Complaints() as complaints, open_file(path) as file:
+        survey = _Survey(choose_stream(file, video_stream))
+        survey.hear(complaints.take_of(file.format.name))
+        for packet in _packets(file, complaints):
+            survey.take(packet, complaints.take())
+            on_packet()
+        survey.hear(complaints.take())
         return survey.container(path, file)
 
 

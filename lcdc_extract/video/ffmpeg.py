@@ -84,6 +84,14 @@ class Complaints:
         """Notes one that is not in the log."""
         self._added.append(text)
 
+    def take_of(self, source: str) -> list[str]:
+        """Those since the last call that a certain part of ffmpeg made; the others are forgotten.
+
+        While a file is opened its reader may already go through all of it. Its decoders try frames then, too, out of
+        their context; what they say comes again when the video is decoded.
+        """
+        return [complaint for complaint in self.take() if complaint.startswith(f"{source}: ")]
+
     def take(self) -> list[str]:
         """Those since the last call: "h264: error while decoding MB 5 3"."""
         if not self._lines and not self._added:

@@ -183,3 +183,15 @@ def test_where_files_end(tmp_path: Path, container: str, whole: bytes, frame_byt
 def test_formats_of_which_nothing_is_known(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"any")
     assert missing_end(tmp_path / "file", "nut", 100) is None
+
+
+def test_what_the_reader_of_a_file_says_while_it_opens_it_is_told(tmp_path: Path) -> None:
+    """Of small files ffmpeg looks at all packets before it gives one; the first cluster lost its header."""
+    path = render(tmp_path / "a.mkv", "-c:v libx265 -x265-params log-level=none -g 5")
+    content, cluster = path.read_bytes(), b"\x1f\x43\xb6\x75"
+    path.write_bytes(content[: content.index(cluster) - 2] + content[packets(path)[10][0] + 7 :])
+    for decoder in ("auto", "av"):
+        found = decode(path, decoder=decoder)
+        assert len(found.rgb) < 25
+        assert found.ended.condition.incomplete
+        assert any("matroska,webm: " in complaint for complaint in found.ended.condition.complaints)
